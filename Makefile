@@ -1,0 +1,33 @@
+# `make demo` and `make test` set themselves up in .venv: all they need is Python 3.11+ and make.
+PYTHON ?= python3
+AUDIO ?=
+BIN := .venv/bin
+SOURCES := xcodec_fast tests bench
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/ready
+	$(BIN)/xcodec-fast demo $(if $(AUDIO),"$(AUDIO)") --output-dir demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+
+bench: .venv/ready
+	$(BIN)/python -m pytest bench -m ""
+
+clean:
+	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
+
+.venv/ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is too old: Python 3.11 or newer is needed (make PYTHON=python3.11 ...)"; exit 1; }
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 || \
+		{ echo "$(PYTHON) cannot make a virtual environment: its venv module is missing (Debian: apt install python3-venv)"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@

@@ -1,0 +1,21 @@
+"""X-Codec, the 16 kHz neural audio codec, as a fast drop-in PyTorch model."""
+
+from xcodec_fast.config import AcousticConfig, HubertConfig, WavLMConfig, XcodecConfig
+from xcodec_fast.features import XcodecFeatureExtractor
+from xcodec_fast.model import XcodecModel
+from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
+
+AutoFeatureExtractor = XcodecFeatureExtractor
+
+__all__ = [
+    "AcousticConfig",
+    "AutoFeatureExtractor",
+    "HubertConfig",
+    "WavLMConfig",
+    "XcodecConfig",
+    "XcodecDecoderOutput",
+    "XcodecEncoderOutput",
+    "XcodecFeatureExtractor",
+    "XcodecModel",
+    "XcodecOutput",
+]

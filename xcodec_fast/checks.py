@@ -1,0 +1,99 @@
+"""Refusals of bad input: each names the value that was given and what is allowed.
+
+Shapes and types are always checked. Values (finite audio, codes in range) cost a synchronization on a GPU, so
+their checks are functions of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_CODE_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+def _require_tensor(value: Any, name: str) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, but is a {type(value).__name__}")
+
+
+def check_audio(audio: Any, like: Tensor, shortest: int) -> None:
+    """Audio must be `[B, 1, T]` of the dtype and device of `like`, B >= 1, T >= shortest."""
+    _require_tensor(audio, "input_values")
+    shape = list(audio.shape)
+    if audio.ndim != 3:
+        raise ValueError(f"input_values must have the shape [B, 1, T], but has {shape}")
+    if shape[1] != 1:
+        raise ValueError(f"audio must be mono, [B, 1, T], but input_values has {shape[1]} channels")
+    if shape[0] == 0:
+        raise ValueError(f"input_values must hold at least one clip, but has the shape {shape}")
+    if shape[2] < shortest:
+        raise ValueError(f"input_values has {shape[2]} samples a clip, but one frame needs at least {shortest}")
+    if audio.dtype != like.dtype:
+        raise ValueError(
+            f"input_values is {audio.dtype}, but the model is {like.dtype}: give floats in [-1, 1], "
+            "converted with .to(model.dtype)"
+        )
+    if audio.device != like.device:
+        raise ValueError(f"input_values is on {audio.device}, but the model on {like.device}: use .to(model.device)")
+
+
+def check_finite(audio: Tensor) -> None:
+    """Audio must hold no NaN and no infinity."""
+    if not bool(torch.isfinite(audio).all()):
+        bad = int((~torch.isfinite(audio)).sum())
+        raise ValueError(f"input_values holds {bad} NaN or infinite of {audio.numel()} samples; all must be finite")
+
+
+def check_padding_mask(mask: Any, batch: int, samples: int, hop: int) -> None:
+    """A mask `[B, T]` of 0/1, ones first, whose every row rounds up to T by the hop."""
+    _require_tensor(mask, "padding_mask")
+    if list(mask.shape) != [batch, samples]:
+        raise ValueError(f"padding_mask must have the shape {[batch, samples]}, but has {list(mask.shape)}")
+    valid = mask.bool()
+    if mask.dtype.is_floating_point or not bool((mask == valid).all()):
+        raise ValueError(f"padding_mask must be bool or hold the integers 0 and 1, but is {mask.dtype}")
+    lengths = valid.sum(1)
+    positions = torch.arange(samples, device=mask.device)
+    for row, length in enumerate(lengths.tolist()):
+        if not bool((valid[row] == (positions < length)).all()):
+            raise ValueError(f"padding_mask row {row} has holes or left padding; ones must come first, then zeros")
+        if min(-(-length // hop) * hop, samples) != samples or length == 0:
+            raise ValueError(
+                f"padding_mask row {row} has {length} samples of {samples}; every row must fill its batch up to "
+                f"less than one hop ({hop}): encode clips of unequal lengths one by one"
+            )
+
+
+def check_bandwidth(bandwidth: Any, allowed: Sequence[float]) -> None:
+    """A bandwidth in kbps must be one of the model's."""
+    if isinstance(bandwidth, bool) or not isinstance(bandwidth, int | float):
+        raise TypeError(f"bandwidth must be a number of kbps, but is a {type(bandwidth).__name__}")
+    if bandwidth not in allowed:
+        raise ValueError(f"bandwidth {bandwidth} kbps is not supported; it must be one of {list(allowed)}")
+
+
+def check_codes(codes: Any, stages: int, device: torch.device) -> None:
+    """Codes must be integers `[B, Q, F]` on the model's device, B, F >= 1, 1 <= Q <= stages."""
+    _require_tensor(codes, "audio_codes")
+    shape = list(codes.shape)
+    if codes.ndim != 3:
+        raise ValueError(f"audio_codes must have the shape [B, Q, F], but has {shape}")
+    if codes.dtype not in _CODE_DTYPES:
+        raise ValueError(f"audio_codes must hold integers, but is {codes.dtype}")
+    if 0 in shape:
+        raise ValueError(f"audio_codes must hold at least one clip, stage and frame, but has the shape {shape}")
+    if shape[1] > stages:
+        raise ValueError(f"audio_codes has {shape[1]} stages, but the model has {stages}")
+    if codes.device != device:
+        raise ValueError(f"audio_codes is on {codes.device}, but the model on {device}: use .to(model.device)")
+
+
+def check_code_range(codes: Tensor, codebook_size: int) -> None:
+    """Codes must lie in 0 ... K - 1."""
+    low, high = (int(value) for value in codes.aminmax())
+    if low < 0 or high >= codebook_size:
+        raise IndexError(f"audio_codes holds {low if low < 0 else high}; codes must be in 0..{codebook_size - 1}")

@@ -1,0 +1,70 @@
+"""The demo: one clip through the codec, with what it became as audio, a picture and figures."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from xcodec_fast.audio import load_audio, save_audio
+from xcodec_fast.features import XcodecFeatureExtractor
+from xcodec_fast.hub import ASSETS
+from xcodec_fast.model import XcodecModel
+from xcodec_fast.plot import plot_round_trip
+
+SPEECH = ASSETS / "speech.flac"
+_NOT_TRAINED = "its weights are seeded, not trained: the reconstruction is noise that follows the speech"
+
+
+def run_demo(audio_path: Path | None, output_dir: Path, console: Console) -> None:
+    """Encodes and decodes a file, by default the bundled clip, with `xcodec-tiny`; writes two WAVs and a PNG.
+
+    Raises OSError where a file cannot be read or written, ValueError where it is not audio.
+    """
+    model = XcodecModel.from_pretrained("xcodec-tiny")
+    extractor = XcodecFeatureExtractor.from_pretrained("xcodec-tiny")
+    rate = extractor.sampling_rate
+    audio = load_audio(audio_path or SPEECH, rate)
+    output_dir.mkdir(parents=True, exist_ok=True)
+
+    console.print(f"audio           {audio_path or 'bundled speech clip'}: {len(audio.samples) / rate:.2f} s")
+    if audio.file_rate != rate:
+        console.print(f"                resampled from {audio.file_rate} Hz to {rate} Hz")
+    if audio.file_channels > 1:
+        console.print(f"                mixed down from {audio.file_channels} channels to mono")
+    console.print("model           xcodec-tiny (embedded)")
+    if not getattr(model.config, "trained", True):
+        console.print(f"                [yellow]{_NOT_TRAINED}[/yellow]")
+
+    inputs = extractor(audio.samples, sampling_rate=rate, return_tensors="pt")
+    with torch.inference_mode():
+        started = time.perf_counter()
+        codes = model.encode(inputs["input_values"]).audio_codes
+        encoded = time.perf_counter()
+        values = model.decode(codes).audio_values
+        decoded = time.perf_counter()
+    reconstruction = values[0, 0, : len(audio.samples)].numpy()
+
+    stages, frames = codes.shape[1:]
+    seconds = inputs["input_values"].shape[-1] / rate
+    kbps = stages * math.log2(model.config.codebook_size) * frames / seconds / 1000
+    console.print(f"input_values    {list(inputs['input_values'].shape)}")
+    console.print(f"audio_codes     {list(codes.shape)}: {stages} stages, {frames} frames, {kbps:.2f} kbps")
+    console.print(f"audio_values    {list(values.shape)}")
+    for name, spent in (("encode", encoded - started), ("decode", decoded - encoded)):
+        console.print(
+            f"{name}          {1000 * spent:.0f} ms, {seconds / spent:.1f}x real time (first call, {model.device})"
+        )
+
+    save_audio(output_dir / "original.wav", audio.samples, rate)
+    save_audio(output_dir / "reconstruction.wav", reconstruction, rate)
+    written = ["original.wav", "reconstruction.wav"]
+    try:
+        plot_round_trip(output_dir / "roundtrip.png", audio.samples, reconstruction, codes[0].numpy(), rate)
+        written.append("roundtrip.png")
+    except ImportError as error:
+        console.print(f"[yellow]{error}[/yellow]", markup=False)
+    console.print(f"wrote           {', '.join(str(output_dir / name) for name in written)}")

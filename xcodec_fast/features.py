@@ -1,0 +1,203 @@
+"""The feature extractor: clips of any number and length to padded model input, as the reference's DAC extractor."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import UserDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from xcodec_fast.hub import Source
+
+_log = logging.getLogger(__name__)
+_CONFIG_FILE = "preprocessor_config.json"
+_PADDINGS = (True, False, "longest", "max_length", "do_not_pad")
+_TENSORS = (None, "pt", "np")
+
+
+class BatchFeature(UserDict[str, Any]):
+    """A mapping whose entries are attributes too, with `.to(device)`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "data" and name in self.data:
+            return self.data[name]
+        raise AttributeError(name)
+
+    def to(self, *args: Any, **kwargs: Any) -> BatchFeature:
+        """Moves tensors as `torch.Tensor.to` does; a dtype is applied to floating-point ones only. Returns self."""
+        device, dtype, non_blocking, _ = torch._C._nn._parse_to(*args, **kwargs)
+        for name, value in self.data.items():
+            if isinstance(value, torch.Tensor):
+                cast = dtype if value.is_floating_point() else None
+                self.data[name] = value.to(device, cast, non_blocking=non_blocking)
+        return self
+
+
+class XcodecFeatureExtractor:
+    """Turns raw audio into `input_values` `[B, 1, T]` and `padding_mask` `[B, T]`, T a multiple of the hop.
+
+    Args:
+        feature_size: channels; only 1 is supported, as in the reference.
+        sampling_rate: of the audio, in Hz; clips are not resampled (`xcodec_fast.audio.load_audio` does that).
+        padding_value: what clips are padded with.
+        hop_length: T is rounded up to it. 512 is the reference's default; the checkpoints' files say 320.
+        padding_side: "right" or "left".
+        **unknown: any other key of `preprocessor_config.json`, kept and written back.
+    """
+
+    model_input_names = ("input_values", "padding_mask")
+
+    def __init__(
+        self,
+        feature_size: int = 1,
+        sampling_rate: int = 16000,
+        padding_value: float = 0.0,
+        hop_length: int = 512,
+        padding_side: str = "right",
+        return_attention_mask: bool = True,
+        **unknown: Any,
+    ) -> None:
+        if padding_side not in ("right", "left"):
+            raise ValueError(f"padding_side is {padding_side!r}, but must be 'right' or 'left'")
+        self.feature_size = feature_size
+        self.sampling_rate = sampling_rate
+        self.padding_value = padding_value
+        self.hop_length = hop_length
+        self.padding_side = padding_side
+        self.return_attention_mask = return_attention_mask
+        vars(self).update(unknown)
+
+    def __call__(
+        self,
+        raw_audio: Any,
+        padding: bool | str | None = None,
+        truncation: bool | None = False,
+        max_length: int | None = None,
+        return_tensors: str | None = None,
+        sampling_rate: int | None = None,
+    ) -> BatchFeature:
+        """Batches and pads clips.
+
+        Args:
+            raw_audio: one clip or a list of clips, each 1-D: array, tensor, or list of floats.
+            padding: True or "longest" (the default), "max_length", False or "do_not_pad".
+            truncation: cut clips at `max_length`; needs `padding=False`.
+            max_length: in samples, rounded up to the hop.
+            return_tensors: "pt", "np", or None for a list of arrays.
+            sampling_rate: of the clips in Hz, compared with the extractor's.
+
+        Raises:
+            ValueError: another sampling rate, more than one channel, arguments that contradict each other, or clips
+                of different lengths that were not padded but asked for as one tensor.
+        """
+        self._check(padding, truncation, max_length, return_tensors, sampling_rate)
+        padding = True if padding is None else padding
+        clips = [self._checked(clip) for clip in _as_clips(raw_audio)]
+        if max_length is not None:
+            max_length = self._rounded(max_length)
+        if truncation:
+            clips = [clip[:max_length] for clip in clips]
+        batch: dict[str, Any] = {"input_values": clips}
+        if padding not in (False, "do_not_pad"):
+            length = max_length if padding == "max_length" else self._rounded(max(map(len, clips)))
+            missing = [max(0, (length or 0) - len(clip)) for clip in clips]
+            pairs = list(zip(clips, missing, strict=True))
+            batch["input_values"] = [self._padded(clip, n, self.padding_value) for clip, n in pairs]
+            batch["padding_mask"] = [self._padded(np.ones(len(clip), np.int32), n, 0) for clip, n in pairs]
+        elif padding == "do_not_pad":  # a true value to the reference, which then gives a mask
+            batch["padding_mask"] = [np.ones(len(clip), np.int32) for clip in clips]
+        batch["input_values"] = [clip[None] for clip in batch["input_values"]]
+        if return_tensors is not None:
+            batch = {name: _stacked(rows, name, return_tensors) for name, rows in batch.items()}
+        return BatchFeature(batch)
+
+    def _check(
+        self, padding: Any, truncation: Any, max_length: Any, return_tensors: Any, sampling_rate: int | None
+    ) -> None:
+        if sampling_rate is None:
+            _log.warning(
+                "pass sampling_rate to %s(): without it, audio at a rate other than %d Hz goes unnoticed",
+                type(self).__name__,
+                self.sampling_rate,
+            )
+        elif sampling_rate != self.sampling_rate:
+            raise ValueError(
+                f"sampling_rate is {sampling_rate} Hz, but the model takes {self.sampling_rate} Hz: resample first"
+            )
+        if padding is not None and padding not in _PADDINGS:
+            raise ValueError(f"padding is {padding!r}, but must be one of {_PADDINGS}")
+        if return_tensors not in _TENSORS:
+            raise ValueError(f"return_tensors is {return_tensors!r}, but must be one of {_TENSORS}")
+        if padding and truncation:
+            raise ValueError(f"padding={padding!r} and truncation={truncation!r} exclude each other")
+        if max_length is None and (truncation or padding == "max_length"):
+            raise ValueError("max_length is needed with truncation=True and with padding='max_length'")
+
+    def _checked(self, clip: np.ndarray) -> np.ndarray:
+        if self.feature_size != 1:
+            raise ValueError(f"feature_size is {self.feature_size}, but only mono audio (1) is supported")
+        if clip.ndim != 1:
+            raise ValueError(f"a clip must be mono, with the shape (samples,), but has the shape {clip.shape}")
+        return clip
+
+    def _rounded(self, samples: int) -> int:
+        return -(-samples // self.hop_length) * self.hop_length
+
+    def _padded(self, clip: np.ndarray, missing: int, value: float) -> np.ndarray:
+        widths = (0, missing) if self.padding_side == "right" else (missing, 0)
+        return np.pad(clip, widths, constant_values=value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every key of `preprocessor_config.json`, known or not; the type is the reference's, which reads it too."""
+        return {**vars(self), "feature_extractor_type": "DacFeatureExtractor"}
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Writes `preprocessor_config.json` into a folder, created if need be."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+        (folder / _CONFIG_FILE).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        subfolder: str = "",
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+    ) -> XcodecFeatureExtractor:
+        """Reads `preprocessor_config.json` of an embedded model, a folder or a hub id, looked up in this order.
+
+        `trust_remote_code` is accepted and never acted on. Raises FileNotFoundError where there is none.
+        """
+        source = Source(str(name_or_path), revision, cache_dir, token, subfolder, local_files_only)
+        return cls(**json.loads(source.file(_CONFIG_FILE).read_text(encoding="utf-8")))
+
+
+def _as_clips(raw_audio: Any) -> list[np.ndarray]:
+    """A list of clips becomes float32; a single array keeps its type, except float64, which becomes float32."""
+    many = isinstance(raw_audio, list | tuple)
+    if many and len(raw_audio) == 0:
+        raise ValueError("raw_audio is an empty list; it must hold at least one clip")
+    if many and isinstance(raw_audio[0], np.ndarray | torch.Tensor | list | tuple):
+        return [np.asarray(clip, dtype=np.float32) for clip in raw_audio]
+    if isinstance(raw_audio, np.ndarray) and raw_audio.dtype != np.float64:
+        return [raw_audio]
+    return [np.asarray(raw_audio, dtype=np.float32)]
+
+
+def _stacked(rows: Sequence[np.ndarray], name: str, return_tensors: str) -> Any:
+    lengths = sorted({row.shape[-1] for row in rows})
+    if len(lengths) > 1:
+        raise ValueError(f"{name} has clips of {lengths} samples, which are no tensor: use padding=True")
+    array = np.stack(rows)
+    return torch.from_numpy(array) if return_tensors == "pt" else array

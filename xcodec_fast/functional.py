@@ -1,0 +1,55 @@
+"""One function per operation of the model: its formula and its PyTorch implementation."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def snake(x: Tensor, alpha: Tensor) -> Tensor:
+    """x + sin(alpha x)^2 / (alpha + 1e-9), channel by channel (Snake, arXiv 2006.08195, as in DAC).
+
+    x: `[B, C, T]`; alpha: `[1, C, 1]`.
+    """
+    inverse = (alpha + 1e-9).reciprocal()
+    if torch.is_grad_enabled() and (x.requires_grad or alpha.requires_grad):
+        return x + inverse * torch.sin(alpha * x).square()
+    # One buffer instead of four: 1.17x on the whole CPU decode.
+    return (alpha * x).sin_().square_().mul_(inverse).add_(x)
+
+
+def conv_length(length: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+    """Output positions of a convolution: floor((T + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
+    return (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def half_square_norms(codebook: Tensor) -> Tensor:
+    """|E_k|^2 / 2 of every entry. codebook: `[K, D]` -> `[K]`."""
+    return codebook.square().sum(1) / 2
+
+
+def nearest_codes(residual: Tensor, codebook: Tensor, half_norms: Tensor) -> Tensor:
+    """argmin_k |r - E_k|^2, as argmin_k (|E_k|^2 / 2 - r . E_k); ties go to the lowest index.
+
+    residual: `[N, D]`; codebook: `[K, D]`; half_norms: `[K]`, its `half_square_norms` -> codes `[N]`, int64.
+    The term |r|^2 that the reference adds is the same for every k and costs precision.
+    """
+    return torch.addmm(half_norms, residual, codebook.t(), alpha=-1).argmin(1)
+
+
+def relative_position_buckets(length: int, num_buckets: int, max_distance: int, device: torch.device) -> Tensor:
+    """T5's bidirectional buckets of the distances -(n-1)..n-1 (arXiv 1910.10683, section 2.1).
+
+    Half of the buckets are for keys ahead. Of each half, the first half hold one distance each; the others
+    grow logarithmically up to `max_distance` -> int64 `[2n - 1]`.
+    """
+    distance = torch.arange(1 - length, length, device=device)
+    half = num_buckets // 2
+    exact = half // 2
+    magnitude = distance.abs()
+    # In float32, like the reference: the rounding decides which bucket a boundary falls into.
+    scale = torch.log(magnitude.float() / exact) / math.log(max_distance / exact)
+    far = (exact + scale * (half - exact)).clamp(max=half - 1)
+    return torch.where(magnitude < exact, magnitude, far.long()) + half * (distance > 0)

@@ -1,0 +1,234 @@
+"""HuBERT (arXiv 2106.07447), as far as the codec needs it: audio to the mean of its hidden states.
+
+Nothing here is random: the codes of a clip are the same in training mode, without dropout, layer drop and
+masking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xcodec_fast.config import HubertConfig, SemanticConfig
+from xcodec_fast.derived import DerivedModule
+from xcodec_fast.functional import conv_length
+
+_gelu_tanh = partial(F.gelu, approximate="tanh")
+ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": _gelu_tanh,
+    "gelu_pytorch_tanh": _gelu_tanh,
+    "relu": F.relu,
+    "selu": F.selu,
+    "silu": F.silu,
+    "swish": F.silu,
+}
+
+
+class FrontEndLayer(nn.Module):
+    """Unpadded strided convolution, norm (none, "group": over time, "layer": over channels), activation.
+
+    `[B, C, T]` -> `[B, C', floor((T - kernel) / stride) + 1]`.
+    """
+
+    def __init__(self, config: SemanticConfig, index: int, in_channels: int) -> None:
+        super().__init__()
+        channels = config.conv_dim[index]
+        self.conv = nn.Conv1d(
+            in_channels, channels, config.conv_kernel[index], config.conv_stride[index], bias=config.conv_bias
+        )
+        self.norm = config.feat_extract_norm if config.feat_extract_norm == "layer" or index == 0 else None
+        if self.norm == "group":
+            self.layer_norm: nn.Module = nn.GroupNorm(channels, channels)
+        elif self.norm == "layer":
+            self.layer_norm = nn.LayerNorm(channels)
+        self.activation = ACTIVATION[config.feat_extract_activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if self.norm == "group":
+            x = self.layer_norm(x)
+        elif self.norm == "layer":
+            x = self.layer_norm(x.transpose(1, 2)).transpose(1, 2)
+        return self.activation(x)
+
+
+class FrontEnd(nn.Module):
+    """Audio `[B, T]` -> local features `[B, C, F]`, F = `output_length(T)`."""
+
+    def __init__(self, config: SemanticConfig) -> None:
+        super().__init__()
+        in_channels = (1, *config.conv_dim[:-1])
+        self.conv_layers = nn.ModuleList(FrontEndLayer(config, i, c) for i, c in enumerate(in_channels))
+        self._geometry = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        x = audio[:, None]
+        for layer in self.conv_layers:
+            x = layer(x)
+        return x
+
+    def output_length(self, samples: int) -> int:
+        """Frames that `samples` give; 0 or less where they are too few."""
+        for kernel, stride in self._geometry:
+            samples = conv_length(samples, kernel, stride)
+        return samples
+
+
+class FeatureProjection(nn.Module):
+    """Layer norm and a linear map to the transformer's width. `[B, F, C]` -> `[B, F, hidden_size]`."""
+
+    def __init__(self, config: SemanticConfig, layer_norm: bool) -> None:
+        super().__init__()
+        width = config.conv_dim[-1]
+        self.layer_norm = nn.LayerNorm(width, eps=config.layer_norm_eps) if layer_norm else None
+        self.projection = nn.Linear(width, config.hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.projection(x if self.layer_norm is None else self.layer_norm(x))
+
+
+class PositionalConv(DerivedModule):
+    """Position by a wide grouped convolution, weight-normed or after a batch norm. `[B, F, C]` -> same.
+
+    An even kernel gives one position too many; the last is dropped.
+    """
+
+    def __init__(self, config: SemanticConfig, batch_norm: bool) -> None:
+        super().__init__()
+        kernel, groups = config.num_conv_pos_embeddings, config.num_conv_pos_embedding_groups
+        conv = nn.Conv1d(config.hidden_size, config.hidden_size, kernel, padding=kernel // 2, groups=groups)
+        self.batch_norm = nn.BatchNorm1d(config.hidden_size) if batch_norm else None
+        self.conv: Any = conv if batch_norm else nn.utils.parametrizations.weight_norm(conv, dim=2)
+        self.activation = ACTIVATION[config.feat_extract_activation]
+
+    def _weight(self) -> Tensor:
+        if self.batch_norm is not None:
+            return self.conv.weight
+        factors = self.conv.parametrizations.weight
+        return self.derived("weight", lambda g, v: torch._weight_norm(v, g, 2), factors.original0, factors.original1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.shape[1]
+        y = x.transpose(1, 2)
+        if (norm := self.batch_norm) is not None:  # its running statistics in every mode
+            y = F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        y = F.conv1d(y, self._weight(), self.conv.bias, padding=self.conv.padding, groups=self.conv.groups)
+        return self.activation(y[..., :frames]).transpose(1, 2)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over all frames. `[B, F, C]` -> `[B, F, C]`."""
+
+    def __init__(self, config: SemanticConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.num_heads = config.num_attention_heads
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.q_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def heads(self, x: Tensor) -> Tensor:
+        """`[B, F, C]` -> `[B, H, F, C / H]`."""
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+    def score_bias(self, x: Tensor, position_bias: Tensor | None) -> Tensor | None:
+        """What is added to the attention scores, `[B, H, F, F]`; nothing in HuBERT."""
+        return position_bias
+
+    def forward(self, x: Tensor, position_bias: Tensor | None) -> Tensor:
+        q, k, v = (self.heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=self.score_bias(x, position_bias))
+        return self.out_proj(y.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """Linear, activation, linear. `[B, F, C]` -> `[B, F, C]`."""
+
+    def __init__(self, config: SemanticConfig) -> None:
+        super().__init__()
+        self.intermediate_dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.output_dense = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.activation = ACTIVATION[config.hidden_act]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output_dense(self.activation(self.intermediate_dense(x)))
+
+
+class TransformerLayer(nn.Module):
+    """Attention and feed-forward, each normed after its skip, or before ("stable"). `[B, F, C]` -> same."""
+
+    def __init__(self, config: SemanticConfig, attention: Attention) -> None:
+        super().__init__()
+        self.attention = attention
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward = FeedForward(config)
+        self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.stable = config.do_stable_layer_norm
+
+    def forward(self, x: Tensor, position_bias: Tensor | None) -> Tensor:
+        if self.stable:
+            x = x + self.attention(self.layer_norm(x), position_bias)
+            return x + self.feed_forward(self.final_layer_norm(x))
+        x = self.layer_norm(x + self.attention(x, position_bias))
+        return self.final_layer_norm(x + self.feed_forward(x))
+
+
+class Transformer(nn.Module):
+    """`[B, F, C]` -> the mean of the first layer's input and every layer's output, `[B, F, C]`.
+
+    A stable encoder's closing `layer_norm` acts after the last of these states, so it is not applied.
+    """
+
+    def __init__(self, config: SemanticConfig, pos_conv_embed: PositionalConv, attentions: Sequence[Attention]) -> None:
+        super().__init__()
+        self.pos_conv_embed = pos_conv_embed
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.layers: Any = nn.ModuleList(TransformerLayer(config, attention) for attention in attentions)
+        self.stable = config.do_stable_layer_norm
+
+    def position_bias(self, frames: int) -> Tensor | None:
+        """What all layers share for a clip of this length, `[1, H, F, F]`; nothing in HuBERT."""
+        return None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.pos_conv_embed(x)
+        if not self.stable:
+            x = self.layer_norm(x)
+        position_bias = self.position_bias(x.shape[1])
+        total = x.clone()
+        for layer in self.layers:
+            x = layer(x, position_bias)
+            total += x
+        return total / (len(self.layers) + 1)
+
+
+class SemanticModel(nn.Module):
+    """What the two semantic models share. Audio `[B, T]` -> mean hidden state `[B, F, hidden_size]`."""
+
+    def __init__(self, config: SemanticConfig, feature_layer_norm: bool, encoder: Transformer) -> None:
+        super().__init__()
+        self.feature_extractor = FrontEnd(config)
+        self.feature_projection = FeatureProjection(config, feature_layer_norm)
+        self.encoder = encoder
+        if config.mask_time_prob > 0 or config.mask_feature_prob > 0:
+            # Used in the model's own pre-training only; held so that state dicts stay interchangeable.
+            self.masked_spec_embed = nn.Parameter(torch.rand(config.hidden_size))
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.encoder(self.feature_projection(self.feature_extractor(audio).transpose(1, 2)))
+
+
+class HubertModel(SemanticModel):
+    """HuBERT, with all that its config can vary but adapters."""
+
+    def __init__(self, config: HubertConfig) -> None:
+        attentions = [Attention(config) for _ in range(config.num_hidden_layers)]
+        pos_conv_embed = PositionalConv(config, config.conv_pos_batch_norm)
+        super().__init__(config, config.feat_proj_layer_norm, Transformer(config, pos_conv_embed, attentions))
