@@ -16,7 +16,7 @@ from xcodec_fast.model import XcodecModel
 from xcodec_fast.plot import plot_round_trip
 
 SPEECH = ASSETS / "speech.flac"
-_NOT_TRAINED = "its weights are seeded, not trained: the reconstruction is noise that follows the speech"
+_NOT_TRAINED = "its weights are seeded, not trained: the reconstruction is noise, not speech"
 
 
 def run_demo(audio_path: Path | None, output_dir: Path, console: Console) -> None:

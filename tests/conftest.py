@@ -1,0 +1,60 @@
+"""Fixtures: the reference (transformers) and our model with the same weights, and audio to run them on."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from xcodec_fast import XcodecModel
+from xcodec_fast.audio import load_audio
+from xcodec_fast.demo import SPEECH
+
+from .pairs import Pair, make_pair
+
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def speech() -> Tensor:
+    """The bundled speech clip, `[T]` at 16 kHz."""
+    return torch.from_numpy(load_audio(SPEECH, 16000).samples)
+
+
+@pytest.fixture(scope="session")
+def pair(speech: Tensor) -> Callable[[str], Pair]:
+    """The two models of a config of `pairs.CONFIGS`, made once. They are shared: leave them as they are."""
+    made: dict[str, Pair] = {}
+
+    def get(name: str) -> Pair:
+        if name not in made:
+            made[name] = make_pair(name, speech)
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def tiny() -> XcodecModel:
+    """The embedded model, shared: leave it as it is."""
+    return XcodecModel.from_pretrained("xcodec-tiny")
+
+
+@pytest.fixture(scope="session")
+def recordings() -> list[tuple[str, np.ndarray]]:
+    """Every recording of the folder that XCODEC_FAST_AUDIO names (it holds MANIFEST.csv), at 16 kHz."""
+    folder = os.environ.get("XCODEC_FAST_AUDIO")
+    if not folder:
+        pytest.skip("XCODEC_FAST_AUDIO is not set: it names a folder of recordings with a MANIFEST.csv")
+    with open(Path(folder) / "MANIFEST.csv", encoding="utf-8") as manifest:
+        files = [row["file"] for row in csv.DictReader(manifest)]
+    return [(file, load_audio(Path(folder) / file, 16000).samples) for file in files]
