@@ -95,7 +95,7 @@ class CodeEquality:
     def assert_holds(self) -> None:
         """(a), (b) and (c) over all clips."""
         print(
-            f"{self.first_differences} first differences in {self.decisions} decisions (worst gap {self.worst_gap:.1e}); "
+            f"{self.first_differences} first differences in {self.decisions} decisions (gap {self.worst_gap:.1e}); "
             f"embeddings within {self.worst_embedding:.1e}, codes optimal within {self.worst_excess:.1e}"
         )
         assert self.worst_embedding <= 1e-4

@@ -78,7 +78,11 @@ def make_pair(name: str, audio: Tensor) -> Pair:
         for parameter in (*ours.semantic_model.parameters(), *ours.encoder_semantic.parameters()):
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
         for norm in ours.semantic_model.modules():
-            if isinstance(norm, torch.nn.BatchNorm1d) and norm.running_mean is not None and norm.running_var is not None:
+            if (
+                isinstance(norm, torch.nn.BatchNorm1d)
+                and norm.running_mean is not None
+                and norm.running_var is not None
+            ):
                 norm.running_mean.uniform_(-0.5, 0.5, generator=generator)
                 norm.running_var.uniform_(0.5, 2.0, generator=generator)
     reference = transformers.XcodecModel(transformers.XcodecConfig(**config)).eval()

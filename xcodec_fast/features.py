@@ -102,16 +102,14 @@ class XcodecFeatureExtractor:
             max_length = self._rounded(max_length)
         if truncation:
             clips = [clip[:max_length] for clip in clips]
-        batch: dict[str, Any] = {"input_values": clips}
+        masks = [np.ones(len(clip), np.int32) for clip in clips]
         if padding not in (False, "do_not_pad"):
             length = max_length if padding == "max_length" else self._rounded(max(map(len, clips)))
-            missing = [max(0, (length or 0) - len(clip)) for clip in clips]
-            pairs = list(zip(clips, missing, strict=True))
-            batch["input_values"] = [self._padded(clip, n, self.padding_value) for clip, n in pairs]
-            batch["padding_mask"] = [self._padded(np.ones(len(clip), np.int32), n, 0) for clip, n in pairs]
-        elif padding == "do_not_pad":  # a true value to the reference, which then gives a mask
-            batch["padding_mask"] = [np.ones(len(clip), np.int32) for clip in clips]
-        batch["input_values"] = [clip[None] for clip in batch["input_values"]]
+            clips = [self._padded(clip, length, self.padding_value) for clip in clips]
+            masks = [self._padded(mask, length, 0) for mask in masks]
+        batch: dict[str, Any] = {"input_values": [clip[None] for clip in clips]}
+        if padding is not False:
+            batch["padding_mask"] = np.stack(masks) if len(set(map(len, masks))) == 1 else masks
         if return_tensors is not None:
             batch = {name: _stacked(rows, name, return_tensors) for name, rows in batch.items()}
         return BatchFeature(batch)
@@ -148,7 +146,8 @@ class XcodecFeatureExtractor:
     def _rounded(self, samples: int) -> int:
         return -(-samples // self.hop_length) * self.hop_length
 
-    def _padded(self, clip: np.ndarray, missing: int, value: float) -> np.ndarray:
+    def _padded(self, clip: np.ndarray, length: int | None, value: float) -> np.ndarray:
+        missing = max(0, (length or 0) - len(clip))
         widths = (0, missing) if self.padding_side == "right" else (missing, 0)
         return np.pad(clip, widths, constant_values=value)
 

@@ -1,0 +1,105 @@
+"""XcodecConfig reads and writes the reference's config.json without loss, and refuses what cannot be built."""
+
+import json
+
+import pytest
+import transformers
+
+from xcodec_fast import AcousticConfig, HubertConfig, WavLMConfig, XcodecConfig, XcodecModel
+
+from .pairs import CONFIGS
+
+DERIVED = ("frame_rate", "hop_length", "codebook_nbits", "hidden_size", "num_quantizers", "semantic_hidden_size")
+
+
+@pytest.mark.parametrize("name", [None, *CONFIGS])
+def test_config_json_of_the_reference_survives(tmp_path, name):
+    reference = transformers.XcodecConfig(**(CONFIGS[name] if name else {}))
+    reference.save_pretrained(tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    stored["of_a_later_version"] = {"kept": [1, None]}
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+
+    config = XcodecConfig.from_json_file(tmp_path / "config.json")
+    assert config.to_dict() == stored
+    for key in (*DERIVED, "codebook_dim", "sample_rate"):
+        assert getattr(config, key) == getattr(reference, key), key
+
+    config.save_pretrained(tmp_path / "ours")
+    assert json.loads((tmp_path / "ours" / "config.json").read_text()) == stored
+    back = transformers.XcodecConfig.from_pretrained(tmp_path / "ours")
+    assert {**back.to_dict(), "of_a_later_version": None} == {**reference.to_dict(), "of_a_later_version": None}
+
+
+def test_defaults_are_the_references():
+    ours, reference = XcodecConfig(), transformers.XcodecConfig()
+    for key, value in ours.to_dict().items():
+        expected = reference.to_dict()[key]
+        if isinstance(value, dict):
+            expected = {part: expected[part] for part in value}
+        assert value == (list(expected) if isinstance(expected, tuple) else expected), key
+
+
+def test_sub_configs_may_be_dicts_dataclasses_or_objects_of_the_reference():
+    acoustic = transformers.DacConfig(downsampling_ratios=[8, 5, 4, 2], hidden_size=96)
+    semantic = transformers.WavLMConfig(num_buckets=64)
+    config = XcodecConfig(acoustic_model_config=acoustic, semantic_model_config=semantic)
+    reference = transformers.XcodecConfig(acoustic_model_config=acoustic, semantic_model_config=semantic)
+    assert list(config.acoustic_model_config.upsampling_ratios) == [2, 4, 5, 8]  # a DacConfig reverses them
+    assert config.acoustic_model_config.decoder_hidden_size == 1536
+    assert isinstance(config.semantic_model_config, WavLMConfig)
+    assert config.semantic_model_config.num_buckets == 64
+    assert config.hidden_size == reference.hidden_size
+
+    parts = XcodecConfig(
+        acoustic_model_config=AcousticConfig(hidden_size=96), semantic_model_config=HubertConfig(hidden_size=384)
+    )
+    assert parts.hidden_size == parts.codebook_dim == 480
+    assert XcodecConfig(acoustic_model_config={"hidden_size": 96}).acoustic_model_config == AcousticConfig(
+        hidden_size=96
+    )
+
+
+def test_unknown_keys_do_not_hide_derived_ones():
+    config = XcodecConfig(hop_length=123, note="kept")
+    assert config.hop_length == 320
+    assert config.note == "kept"
+    assert config.to_dict()["hop_length"] == 123
+
+
+@pytest.mark.parametrize(
+    ("config", "error", "words"),
+    [
+        ({"strides": [1, 2]}, ValueError, ["640", "320"]),
+        ({"acoustic_model_config": {"downsampling_ratios": [8, 5, 8, 1]}}, ValueError, ["[8, 5, 8, 1]", "2 or more"]),
+        ({"acoustic_model_config": {"upsampling_ratios": [8, 5, 4, 4]}}, ValueError, ["640", "320"]),
+        ({"acoustic_model_config": {"upsampling_ratios": [8, 5, 8, 1]}}, ValueError, ["[8, 5, 8, 1]"]),
+        ({"acoustic_model_config": {"model_type": "encodec"}}, ValueError, ["encodec", "dac"]),
+        ({"acoustic_model_config": 7}, TypeError, ["acoustic_model_config", "int"]),
+        ({"semantic_model_config": {"model_type": "wav2vec2"}}, ValueError, ["wav2vec2", "hubert", "wavlm"]),
+        ({"semantic_model_config": {"hidden_act": "mish"}}, ValueError, ["mish", "gelu"]),
+        ({"semantic_model_config": {"feat_extract_norm": "batch"}}, ValueError, ["batch", "group"]),
+        ({"semantic_model_config": {"conv_dim": [32] * 6}}, ValueError, ["6", "7"]),
+        ({"semantic_model_config": {"num_attention_heads": 7}}, ValueError, ["768", "7"]),
+        ({"semantic_model_config": {"adapter_attn_dim": 16}}, ValueError, ["adapter_attn_dim"]),
+        ({"codebook_dim": 8}, ValueError, ["8", "1024"]),
+        ({"channel_ratios": [1, 1, 1]}, ValueError, ["[1, 1, 1]"]),
+        ({"channel_ratios": [1, 2]}, ValueError, ["2", "1"]),
+        ({"target_bandwidths": [0.1]}, ValueError, ["0.1", "0.5"]),
+    ],
+)
+def test_what_no_model_can_be_built_from_is_refused(config, error, words):
+    with pytest.raises(error) as raised:
+        XcodecModel(XcodecConfig(**config))
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_config_of_another_model_or_no_json_is_refused(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text('{"model_type": "encodec"}')
+    with pytest.raises(ValueError, match="encodec"):
+        XcodecConfig.from_json_file(file)
+    file.write_text("{")
+    with pytest.raises(ValueError, match="not valid JSON"):
+        XcodecConfig.from_json_file(file)

@@ -1,0 +1,99 @@
+"""The demo command: its files and its words, on the bundled clip and on files of one's own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from xcodec_fast.audio import load_audio, save_audio
+
+COMMAND = [sys.executable, "-c", "import sys; from xcodec_fast.cli import main; sys.exit(main())"]
+ROOT = Path(__file__).parent.parent
+
+
+def _run(*arguments, code=None):
+    command = COMMAND if code is None else [sys.executable, "-c", code]
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_on_the_bundled_clip(tmp_path, tiny, speech):
+    result = _run("demo", "--output-dir", tmp_path / "deep" / "out")
+    assert result.returncode == 0, result.stderr
+    for words in ("seeded, not trained", "[1, 8, 332]", "4.00 kbps", "x real time", "roundtrip.png"):
+        assert words in result.stdout
+    files = tmp_path / "deep" / "out"
+    assert (files / "roundtrip.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("original.wav", "reconstruction.wav"):
+        info = soundfile.info(files / name)
+        assert (info.frames, info.samplerate, info.channels) == (len(speech), 16000, 1)
+    written, _ = soundfile.read(files / "reconstruction.wav", dtype="float32")
+    padded = torch.nn.functional.pad(speech, (0, -len(speech) % 320))[None, None]
+    expected = tiny(padded).audio_values[0, 0, : len(speech)].detach().clamp(-1, 1)
+    assert np.abs(written - expected.numpy()).max() < 1e-4
+
+
+def test_on_a_stereo_file_of_another_rate(tmp_path):
+    tone = np.sin(np.arange(44100) / 20)
+    soundfile.write(tmp_path / "tone.ogg", np.stack([tone, -0.5 * tone], 1), 44100)
+    result = _run("demo", tmp_path / "tone.ogg", "--output-dir", tmp_path)
+    assert result.returncode == 0, result.stderr
+    for words in ("resampled from 44100 Hz to 16000 Hz", "mixed down from 2 channels", "tone.ogg: 1.00 s"):
+        assert words in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), "is not a file"),
+        (lambda path: path.write_text("hello"), "is not an audio file that soundfile reads"),
+        (lambda path: soundfile.write(path, np.zeros(0), 16000, format="WAV"), "holds no samples"),
+        (lambda path: soundfile.write(path, [0.0, np.nan], 16000, "FLOAT", format="WAV"), "NaN or infinite"),
+    ],
+)
+def test_an_error_is_one_line(tmp_path, make, words):
+    path = tmp_path / "given.wav"
+    make(path)
+    result = _run("demo", path, "--output-dir", tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert "given.wav" in result.stderr
+    assert words in result.stderr
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = _run("demo", "--output-dir", tmp_path / "file")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_wrong_option_is_typers(tmp_path):
+    assert _run("demo", "--no-such-option").returncode == 2
+    assert "demo" in _run("--help").stdout
+
+
+def test_without_matplotlib_it_says_so_and_goes_on(tmp_path):
+    code = "import sys; sys.modules['matplotlib'] = None\nfrom xcodec_fast.cli import main; sys.exit(main())"
+    result = _run("demo", "--output-dir", tmp_path, code=code)
+    assert result.returncode == 0, result.stderr
+    assert 'pip install "xcodec-fast[plot]"' in result.stdout
+    assert not (tmp_path / "roundtrip.png").exists()
+    assert (tmp_path / "reconstruction.wav").exists()
+
+
+def test_files_are_read_as_mono_and_resampled_and_written_without_wrapping(tmp_path):
+    time = np.arange(48000) / 48000
+    tone = np.sin(2 * np.pi * 440 * time)
+    soundfile.write(tmp_path / "tone.flac", np.stack([tone, np.zeros_like(tone)], 1), 48000)
+    audio = load_audio(tmp_path / "tone.flac", 16000)
+    assert (audio.sample_rate, audio.file_rate, audio.file_channels) == (16000, 48000, 2)
+    expected = 0.5 * tone[::3]
+    assert audio.samples.shape == expected.shape
+    assert np.abs(audio.samples - expected)[100:-100].max() < 1e-3
+    save_audio(tmp_path / "loud.wav", np.array([0.5, 1.5, -1.5]), 16000)
+    assert np.abs(soundfile.read(tmp_path / "loud.wav")[0] - [0.5, 1, -1]).max() < 1e-3

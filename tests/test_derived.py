@@ -1,0 +1,108 @@
+"""What is computed from parameters follows every change of them, and is neither saved nor copied."""
+
+import copy
+
+import pytest
+import torch
+
+from xcodec_fast import XcodecModel
+
+
+@pytest.fixture
+def model():
+    return XcodecModel.from_pretrained("xcodec-tiny")
+
+
+def _positional(model):
+    return model.semantic_model.encoder.pos_conv_embed
+
+
+def _state(model, speech):
+    """Features and codes that read both caches: the folded positional weight, the codebooks' norms."""
+    audio = speech[None, None, :8000]
+    return model._extract_semantic_features(audio), model.quantizer.encode(model._embed(audio).detach())
+
+
+def _assert_fresh(model, speech):
+    cached = _state(model, speech)
+    for module in model.modules():
+        if hasattr(module, "forget_derived"):
+            module.forget_derived()
+    fresh = _state(model, speech)
+    for was, now in zip(cached, fresh, strict=True):
+        assert torch.equal(was, now)
+
+
+def test_computed_once(model, speech):
+    _state(model, speech)
+    weight = _positional(model)._weight()
+    _state(model, speech)
+    assert _positional(model)._weight() is weight
+    assert not weight.requires_grad
+
+
+def _optimizer_step(model):
+    parameters = [p for p in model.parameters() if p.dtype.is_floating_point]
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+    torch.optim.SGD(parameters, lr=0.1).step()
+
+
+def _edit_in_inference_mode(model):
+    with torch.inference_mode():
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.mul_(1.3)
+
+
+def _load(model):
+    model.load_state_dict({name: tensor * 1.2 for name, tensor in model.state_dict().items()})
+
+
+def _load_assigned(model):
+    model.load_state_dict({name: tensor * 1.2 for name, tensor in model.state_dict().items()}, assign=True)
+
+
+def _round_trip(model):
+    model.to(torch.bfloat16).to(torch.float32)
+
+
+def _new_codebook(model):
+    codebook = model.quantizer.quantizers[0].codebook
+    codebook.embed = torch.randn_like(codebook.embed)
+
+
+CHANGES = [_optimizer_step, _edit_in_inference_mode, _load, _load_assigned, _round_trip, _new_codebook]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_rebuilt_after(model, speech, change):
+    before = _state(model, speech)
+    change(model)
+    _assert_fresh(model, speech)
+    assert any(not torch.equal(a, b) for a, b in zip(before, _state(model, speech), strict=True))
+
+
+def test_neither_saved_nor_copied(model, speech):
+    names = set(model.state_dict())
+    _state(model, speech)
+    assert set(model.state_dict()) == names
+    twin = copy.deepcopy(model)
+    assert _positional(twin)._cache == {}
+    assert _positional(model)._cache
+
+
+def test_usable_by_autograd_after_inference_mode(model, speech):
+    with torch.inference_mode():
+        _state(model, speech)
+    weight = _positional(model)._weight()
+    assert not weight.is_inference()
+    assert torch.equal(_state(model, speech)[0], _state(copy.deepcopy(model), speech)[0])
+
+
+def test_a_model_made_in_inference_mode_is_not_cached(speech):
+    with torch.inference_mode():
+        model = XcodecModel.from_pretrained("xcodec-tiny")
+        _state(model, speech)
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.mul_(1.3)
+        _assert_fresh(model, speech)

@@ -1,0 +1,76 @@
+"""Imports run one way, triton may be absent, and importing the package stays cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xcodec_fast
+
+PACKAGE = Path(xcodec_fast.__file__).parent
+ROOT = PACKAGE.parent
+# Each file may import those of the rows above its own, never its own row or below.
+LAYERS = (
+    {"config", "derived", "functional", "hub", "outputs"},
+    {"acoustic", "hubert", "checks", "checkpoint", "quantizer", "features", "audio", "plot"},
+    {"wavlm"},
+    {"semantic", "initialization"},
+    {"model"},
+    {"seeding", "demo"},
+    {"cli"},
+)
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_every_file_has_its_layer():
+    stems = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    assert stems == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("stem", sorted(set().union(*LAYERS)))
+def test_imports_run_one_way(stem):
+    layer = next(index for index, names in enumerate(LAYERS) if stem in names)
+    below = set().union(*LAYERS[:layer])
+    for name in _imports(PACKAGE / f"{stem}.py"):
+        top, _, rest = name.partition(".")
+        assert top not in ("kernels", "triton", "transformers"), f"{stem} imports {name}"
+        if top == "xcodec_fast":
+            assert rest.partition(".")[0] in below, f"{stem} imports {name}"
+
+
+def _python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_the_cpu_path_works_without_triton_and_transformers():
+    result = _python(
+        "import sys; sys.modules.update(triton=None, transformers=None)\n"
+        "import torch, xcodec_fast\n"
+        "model = xcodec_fast.XcodecModel.from_pretrained('xcodec-tiny')\n"
+        "print(model(torch.zeros(1, 1, 3200)).audio_values.shape[-1])"
+    )
+    assert result.stdout.strip() == "3200", result.stderr
+
+
+@pytest.mark.parametrize("module", ["triton", "transformers", "matplotlib", "soundfile", "soxr", "typer", "rich"])
+def test_importing_the_package_does_not_import(module):
+    result = _python(f"import sys, torch, xcodec_fast; print({module!r} in sys.modules)")
+    assert result.stdout.strip() == "False", result.stderr
+
+
+def test_every_file_opens_with_one_sentence_about_its_subject():
+    for path in (*PACKAGE.glob("*.py"), *(ROOT / "tests").glob("*.py"), *(ROOT / "bench").glob("*.py")):
+        if text := path.read_text(encoding="utf-8"):
+            assert ast.get_docstring(ast.parse(text)), path
