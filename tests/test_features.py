@@ -2,6 +2,7 @@
 
 import json
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_every_combination_of_arguments(lengths, padding, truncation, max_length
 )
 def test_every_kind_of_audio(audio):
     reference, ours = transformers.DacFeatureExtractor(hop_length=320), XcodecFeatureExtractor(hop_length=320)
-    call = {"sampling_rate": 16000, "return_tensors": "pt"}
+    call: dict[str, Any] = {"sampling_rate": 16000, "return_tensors": "pt"}
     _assert_same(reference(audio, **call), ours(audio, **call))
 
 

@@ -20,8 +20,8 @@ def _require_tensor(value: Any, name: str) -> None:
         raise TypeError(f"{name} must be a torch.Tensor, but is a {type(value).__name__}")
 
 
-def check_audio(audio: Any, like: Tensor, shortest: int) -> None:
-    """Audio must be `[B, 1, T]` of the dtype and device of `like`, B >= 1, T >= shortest."""
+def check_audio(audio: Any, like: Tensor) -> None:
+    """Audio must be `[B, 1, T]` of the dtype and device of `like`, B >= 1."""
     _require_tensor(audio, "input_values")
     shape = list(audio.shape)
     if audio.ndim != 3:
@@ -30,8 +30,6 @@ def check_audio(audio: Any, like: Tensor, shortest: int) -> None:
         raise ValueError(f"audio must be mono, [B, 1, T], but input_values has {shape[1]} channels")
     if shape[0] == 0:
         raise ValueError(f"input_values must hold at least one clip, but has the shape {shape}")
-    if shape[2] < shortest:
-        raise ValueError(f"input_values has {shape[2]} samples a clip, but one frame needs at least {shortest}")
     if audio.dtype != like.dtype:
         raise ValueError(
             f"input_values is {audio.dtype}, but the model is {like.dtype}: give floats in [-1, 1], "

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "selu", "silu", "swish")
 
@@ -15,7 +15,11 @@ ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "selu", "silu", 
 class _JsonConfig:
     """Reads and writes a `config.json` section; keys it does not know stay with it as attributes."""
 
-    return_dict: ClassVar[bool] = True
+    return_dict: bool = True
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # any key that a config.json holds
 
     def to_dict(self) -> dict[str, Any]:
         """Every key, known or not, as JSON types."""

@@ -79,11 +79,15 @@ class XcodecModel(nn.Module):
             TypeError: an argument of another type.
             ValueError: a shape, dtype, device, length, bandwidth, mask or sample that is not allowed.
         """
-        checks.check_audio(input_values, self.fc.weight, self._shortest())
+        checks.check_audio(input_values, self.fc.weight)
         if bandwidth is None:
             bandwidth = self.config.target_bandwidths[-1]
         checks.check_bandwidth(bandwidth, self.config.target_bandwidths)
         batch, _, samples = input_values.shape
+        if self._semantic_frames(samples) < 1:
+            raise ValueError(
+                f"input_values has {samples} samples a clip, but a frame needs at least {self._shortest()}"
+            )
         if padding_mask is not None:
             checks.check_padding_mask(padding_mask, batch, samples, self.config.hop_length)
         if check and not torch.compiler.is_compiling():

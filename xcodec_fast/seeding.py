@@ -30,7 +30,8 @@ def seeded_model(config: XcodecConfig, audio: Tensor, seed: int) -> XcodecModel:
     last = model.acoustic_decoder.conv2
     loudness = audio.std() / model.decode(model.encode(audio).audio_codes).audio_values.std()
     last.weight.mul_(loudness)
-    nn.init.zeros_(last.bias)
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
     return model
 
 
