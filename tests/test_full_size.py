@@ -1,6 +1,7 @@
 """The default, full-size config: codes, audio and checkpoints against the reference (slow: pytest -m slow -rP)."""
 
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", params=["hubert", "wavlm"])
 def full(request, speech):
-    config = {"semantic_model_config": {"model_type": request.param}}
+    config: dict[str, Any] = {"semantic_model_config": {"model_type": request.param}}
     ours = seeded_model(XcodecConfig(**config), speech[None, None], seed=0)
     reference = transformers.XcodecModel(transformers.XcodecConfig(**config)).eval()
     reference.load_state_dict(ours.state_dict())

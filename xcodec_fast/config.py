@@ -9,8 +9,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "selu", "silu", "swish")
-
 
 class _JsonConfig:
     """Reads and writes a `config.json` section; keys it does not know stay with it as attributes."""
@@ -223,73 +221,6 @@ class XcodecConfig(_JsonConfig):
         return isinstance(other, XcodecConfig) and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]  # mutable, like the reference's
-
-    def validate(self) -> None:
-        """Refuses what no model can be built from. Raises ValueError naming the value and what is allowed."""
-        acoustic, semantic, hop = self.acoustic_model_config, self.semantic_model_config, self.hop_length
-        semantic_hop = math.prod(semantic.conv_stride) * math.prod(self.strides)
-        conv_layers = {len(semantic.conv_dim), len(semantic.conv_stride), len(semantic.conv_kernel)}
-        activations = (semantic.hidden_act, semantic.feat_extract_activation)
-        for holds, problem in (
-            (
-                hop > 0 and semantic_hop == hop,
-                f"the semantic branch has a frame every {semantic_hop} samples (conv_stride x strides), "
-                f"the acoustic one every {hop} (downsampling_ratios): they must be equal",
-            ),
-            (
-                math.prod(acoustic.upsampling_ratios) == hop,
-                f"upsampling_ratios {list(acoustic.upsampling_ratios)} multiply to "
-                f"{math.prod(acoustic.upsampling_ratios)}, but must give the hop of {hop}",
-            ),
-            (
-                min(*acoustic.downsampling_ratios, *acoustic.upsampling_ratios) >= 2,
-                f"downsampling_ratios {list(acoustic.downsampling_ratios)} and upsampling_ratios "
-                f"{list(acoustic.upsampling_ratios)} must all be 2 or more",
-            ),
-            (
-                self.codebook_dim == self.hidden_size,
-                f"codebook_dim is {self.codebook_dim}, but must be acoustic + semantic hidden size, {self.hidden_size}",
-            ),
-            (
-                len(self.strides) == len(self.channel_ratios) > 0,
-                f"strides {list(self.strides)} and channel_ratios {list(self.channel_ratios)} "
-                "must have the same length, at least 1",
-            ),
-            (
-                int(self.semantic_hidden_size * self.channel_ratios[-1]) == self.semantic_hidden_size,
-                f"the last of channel_ratios is {self.channel_ratios[-1]}, but must be 1",
-            ),
-            (
-                len(conv_layers) == 1,
-                "conv_dim, conv_stride and conv_kernel must have the same length, but have "
-                f"{len(semantic.conv_dim)}, {len(semantic.conv_stride)} and {len(semantic.conv_kernel)}",
-            ),
-            (
-                semantic.feat_extract_norm in ("group", "layer"),
-                f"feat_extract_norm is {semantic.feat_extract_norm!r}, but must be 'group' or 'layer'",
-            ),
-            (
-                set(activations) <= set(ACTIVATIONS),
-                f"hidden_act and feat_extract_activation are {activations}, but must be among {ACTIVATIONS}",
-            ),
-            (
-                semantic.hidden_size % semantic.num_attention_heads == 0,
-                f"hidden_size {semantic.hidden_size} must be a multiple of "
-                f"num_attention_heads {semantic.num_attention_heads}",
-            ),
-            (
-                getattr(semantic, "adapter_attn_dim", None) is None and not getattr(semantic, "add_adapter", False),
-                "adapters (adapter_attn_dim, add_adapter) in the semantic model are not supported",
-            ),
-            (
-                self.num_quantizers >= 1,
-                f"target_bandwidths end at {self.target_bandwidths[-1]} kbps, but one stage of "
-                f"{self.codebook_size} codes at {self.frame_rate} frames/s needs "
-                f"{self.frame_rate * self.codebook_nbits / 1000} kbps",
-            ),
-        ):
-            if not holds:
-                raise ValueError(f"unsupported configuration: {problem}")
 
 
 def _as_dict(given: Any, name: str) -> dict[str, Any]:

@@ -6,8 +6,7 @@ masking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,18 +15,7 @@ from torch import Tensor, nn
 
 from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import DerivedModule
-from xcodec_fast.functional import conv_length
-
-_gelu_tanh = partial(F.gelu, approximate="tanh")
-ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_new": _gelu_tanh,
-    "gelu_pytorch_tanh": _gelu_tanh,
-    "relu": F.relu,
-    "selu": F.selu,
-    "silu": F.silu,
-    "swish": F.silu,
-}
+from xcodec_fast.functional import ACTIVATIONS, conv_length
 
 
 class FrontEndLayer(nn.Module):
@@ -47,7 +35,7 @@ class FrontEndLayer(nn.Module):
             self.layer_norm: nn.Module = nn.GroupNorm(channels, channels)
         elif self.norm == "layer":
             self.layer_norm = nn.LayerNorm(channels)
-        self.activation = ACTIVATION[config.feat_extract_activation]
+        self.activation = ACTIVATIONS[config.feat_extract_activation]
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -105,7 +93,7 @@ class PositionalConv(DerivedModule):
         conv = nn.Conv1d(config.hidden_size, config.hidden_size, kernel, padding=kernel // 2, groups=groups)
         self.batch_norm = nn.BatchNorm1d(config.hidden_size) if batch_norm else None
         self.conv: Any = conv if batch_norm else nn.utils.parametrizations.weight_norm(conv, dim=2)
-        self.activation = ACTIVATION[config.feat_extract_activation]
+        self.activation = ACTIVATIONS[config.feat_extract_activation]
 
     def _weight(self) -> Tensor:
         if self.batch_norm is not None:
@@ -155,7 +143,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.intermediate_dense = nn.Linear(config.hidden_size, config.intermediate_size)
         self.output_dense = nn.Linear(config.intermediate_size, config.hidden_size)
-        self.activation = ACTIVATION[config.hidden_act]
+        self.activation = ACTIVATIONS[config.hidden_act]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output_dense(self.activation(self.intermediate_dense(x)))

@@ -27,12 +27,12 @@ class XcodecModel(nn.Module):
     audio -> semantic model -> encoder_semantic -+
     audio -> acoustic_encoder -------------------+-> fc -> quantizer -> codes -> fc2 -> acoustic_decoder -> audio
 
-    Raises ValueError where the config describes no model (`XcodecConfig.validate`).
+    Raises ValueError where the config describes no model (`checks.check_config`).
     """
 
     def __init__(self, config: XcodecConfig) -> None:
         super().__init__()
-        config.validate()
+        checks.check_config(config)
         self.config = config
         self.pad = config.hop_length // 2
         acoustic, width = config.acoustic_model_config, config.hidden_size
