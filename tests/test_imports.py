@@ -14,7 +14,8 @@ ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
     {"config", "derived", "functional", "hub", "outputs"},
-    {"acoustic", "hubert", "checks", "checkpoint", "quantizer", "features", "audio", "plot"},
+    {"intervals", "checks", "checkpoint", "quantizer", "features", "audio", "plot"},
+    {"acoustic", "hubert", "pretrained", "rows"},
     {"wavlm"},
     {"semantic", "initialization"},
     {"model"},

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xcodec_fast.config import AcousticConfig
 from xcodec_fast.functional import conv_length, snake
+from xcodec_fast.intervals import Interval, keep
 
 DILATIONS = (1, 3, 9)
 
@@ -38,8 +39,8 @@ class ResidualUnit(nn.Module):
         self.snake2 = Snake1d(channels)
         self.conv2 = nn.Conv1d(channels, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(self.snake2(self.conv1(self.snake1(x))))
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
+        return x + self.conv2(self.snake2(self.conv1(keep(self.snake1(x), interval))))
 
 
 class EncoderBlock(nn.Module):
@@ -51,8 +52,10 @@ class EncoderBlock(nn.Module):
         self.snake1 = Snake1d(channels)
         self.conv1 = nn.Conv1d(channels, 2 * channels, 2 * stride, stride=stride, padding=math.ceil(stride / 2))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv1(self.snake1(self.res_unit3(self.res_unit2(self.res_unit1(x)))))
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
+        for unit in (self.res_unit1, self.res_unit2, self.res_unit3):
+            x = unit(x, interval)
+        return self.conv1(keep(self.snake1(x), interval))
 
 
 class DecoderBlock(nn.Module):
@@ -71,12 +74,20 @@ class DecoderBlock(nn.Module):
         )
         self.res_unit1, self.res_unit2, self.res_unit3 = (ResidualUnit(out_channels, d) for d in DILATIONS)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.res_unit3(self.res_unit2(self.res_unit1(self.conv_t1(self.snake1(x)))))
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
+        x = self.conv_t1(keep(self.snake1(x), interval))
+        if interval is not None:
+            interval = interval.upsampled(self.conv_t1.stride[0])
+        for unit in (self.res_unit1, self.res_unit2, self.res_unit3):
+            x = unit(x, interval)
+        return x
 
 
 class AcousticEncoder(nn.Module):
-    """Audio `[B, 1, T]` -> acoustic features `[B, hidden_size, F]`, F = `output_length(T)`."""
+    """Audio `[B, 1, T]` -> acoustic features `[B, hidden_size, F]`, F = `output_length(T)`.
+
+    With an interval a row, the rows' own features are those of each row alone; the audio must be zero outside.
+    """
 
     def __init__(self, config: AcousticConfig) -> None:
         super().__init__()
@@ -91,11 +102,13 @@ class AcousticEncoder(nn.Module):
         self.conv2 = nn.Conv1d(channels, config.hidden_size, 3, padding=1)
         self._ratios = tuple(config.downsampling_ratios)
 
-    def forward(self, audio: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
         x = self.conv1(audio)
-        for block in self.block:
-            x = block(x)
-        return self.conv2(self.snake1(x))
+        for block, stride in zip(self.block, self._ratios, strict=True):
+            x = block(x, interval)
+            if interval is not None:
+                interval = interval.through(2 * stride, stride, math.ceil(stride / 2))
+        return self.conv2(keep(self.snake1(x), interval))
 
     def output_length(self, samples: int) -> int:
         """Frames that `samples` give, from the strided convolutions; the others keep the length."""
@@ -105,7 +118,10 @@ class AcousticEncoder(nn.Module):
 
 
 class AcousticDecoder(nn.Module):
-    """Quantized features `[B, hidden_size, F]` -> audio `[B, 1, F * hop]`."""
+    """Quantized features `[B, hidden_size, F]` -> audio `[B, 1, F * hop]`.
+
+    With an interval of frames a row, each row's audio is that of the row alone, and zero outside.
+    """
 
     def __init__(self, config: AcousticConfig) -> None:
         super().__init__()
@@ -119,9 +135,12 @@ class AcousticDecoder(nn.Module):
         self.block = nn.ModuleList(blocks)
         self.snake1 = Snake1d(channels)
         self.conv2 = nn.Conv1d(channels, 1, 7, padding=3)
+        self._ratios = tuple(config.upsampling_ratios)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(x)
-        for block in self.block:
-            x = block(x)
-        return self.conv2(self.snake1(x))
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
+        x = self.conv1(keep(x, interval))
+        for block, stride in zip(self.block, self._ratios, strict=True):
+            x = block(x, interval)
+            if interval is not None:
+                interval = interval.upsampled(stride)
+        return keep(self.conv2(keep(self.snake1(x), interval)), interval)

@@ -87,14 +87,15 @@ def check_config(config: XcodecConfig) -> None:
             raise ValueError(f"unsupported configuration: {problem}")
 
 
-def _require_tensor(value: Any, name: str) -> None:
+def require_tensor(value: Any, name: str) -> None:
+    """Nothing but a tensor will do."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, but is a {type(value).__name__}")
 
 
 def check_audio(audio: Any, like: Tensor) -> None:
     """Audio must be `[B, 1, T]` of the dtype and device of `like`, B >= 1."""
-    _require_tensor(audio, "input_values")
+    require_tensor(audio, "input_values")
     shape = list(audio.shape)
     if audio.ndim != 3:
         raise ValueError(f"input_values must have the shape [B, 1, T], but has {shape}")
@@ -102,13 +103,18 @@ def check_audio(audio: Any, like: Tensor) -> None:
         raise ValueError(f"audio must be mono, [B, 1, T], but input_values has {shape[1]} channels")
     if shape[0] == 0:
         raise ValueError(f"input_values must hold at least one clip, but has the shape {shape}")
+    check_like(audio, "input_values", like)
+
+
+def check_like(audio: Tensor, name: str, like: Tensor) -> None:
+    """Audio must have the dtype and device of `like`."""
     if audio.dtype != like.dtype:
         raise ValueError(
-            f"input_values is {audio.dtype}, but the model is {like.dtype}: give floats in [-1, 1], "
+            f"{name} is {audio.dtype}, but the model is {like.dtype}: give floats in [-1, 1], "
             "converted with .to(model.dtype)"
         )
     if audio.device != like.device:
-        raise ValueError(f"input_values is on {audio.device}, but the model on {like.device}: use .to(model.device)")
+        raise ValueError(f"{name} is on {audio.device}, but the model on {like.device}: use .to(model.device)")
 
 
 def check_finite(audio: Tensor) -> None:
@@ -118,24 +124,20 @@ def check_finite(audio: Tensor) -> None:
         raise ValueError(f"input_values holds {bad} NaN or infinite of {audio.numel()} samples; all must be finite")
 
 
-def check_padding_mask(mask: Any, batch: int, samples: int, hop: int) -> None:
-    """A mask `[B, T]` of 0/1, ones first, whose every row rounds up to T by the hop."""
-    _require_tensor(mask, "padding_mask")
-    if list(mask.shape) != [batch, samples]:
-        raise ValueError(f"padding_mask must have the shape {[batch, samples]}, but has {list(mask.shape)}")
+def check_mask(mask: Any, name: str, shape: tuple[int, int]) -> None:
+    """A mask of bools, or of the integers 0 and 1, whose rows are ones first, at least one, then zeros."""
+    require_tensor(mask, name)
+    if tuple(mask.shape) != shape:
+        raise ValueError(f"{name} must have the shape {list(shape)}, but has {list(mask.shape)}")
     valid = mask.bool()
     if mask.dtype.is_floating_point or not bool((mask == valid).all()):
-        raise ValueError(f"padding_mask must be bool or hold the integers 0 and 1, but is {mask.dtype}")
-    lengths = valid.sum(1)
-    positions = torch.arange(samples, device=mask.device)
-    for row, length in enumerate(lengths.tolist()):
-        if not bool((valid[row] == (positions < length)).all()):
-            raise ValueError(f"padding_mask row {row} has holes or left padding; ones must come first, then zeros")
-        if min(-(-length // hop) * hop, samples) != samples or length == 0:
-            raise ValueError(
-                f"padding_mask row {row} has {length} samples of {samples}; every row must fill its batch up to "
-                f"less than one hop ({hop}): encode clips of unequal lengths one by one"
-            )
+        raise ValueError(f"{name} must be bool or hold the integers 0 and 1, but is {mask.dtype}")
+    ones_first = valid.cummin(1).values == valid
+    for row, (prefix, some) in enumerate(zip(ones_first.all(1).tolist(), valid.any(1).tolist(), strict=True)):
+        if not prefix:
+            raise ValueError(f"{name} row {row} has holes or left padding; ones must come first, then zeros")
+        if not some:
+            raise ValueError(f"{name} row {row} has 0 of {shape[1]} positions; it must have at least one")
 
 
 def check_bandwidth(bandwidth: Any, allowed: Sequence[float]) -> None:
@@ -148,7 +150,7 @@ def check_bandwidth(bandwidth: Any, allowed: Sequence[float]) -> None:
 
 def check_codes(codes: Any, stages: int, device: torch.device) -> None:
     """Codes must be integers `[B, Q, F]` on the model's device, B, F >= 1, 1 <= Q <= stages."""
-    _require_tensor(codes, "audio_codes")
+    require_tensor(codes, "audio_codes")
     shape = list(codes.shape)
     if codes.ndim != 3:
         raise ValueError(f"audio_codes must have the shape [B, Q, F], but has {shape}")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Length = TypeVar("Length", int, Tensor)
 
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -34,9 +37,21 @@ def snake(x: Tensor, alpha: Tensor) -> Tensor:
     return (alpha * x).sin_().square_().mul_(inverse).add_(x)
 
 
-def conv_length(length: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+def conv_length(length: Length, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Length:
     """Output positions of a convolution: floor((T + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
     return (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def own_group_norm(x: Tensor, own: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """GroupNorm of one channel a group over each row's own positions: (x - mean) / sqrt(var + eps) weight + bias.
+
+    x: `[B, C, T]`; own: bool `[B, T]`. In two passes: E[x^2] - E[x]^2 errs 7e-5 on 30 s with a DC offset.
+    """
+    mask = own[:, None]
+    count = mask.sum(-1, keepdim=True).clamp(min=1)
+    mean = (x * mask).sum(-1, keepdim=True) / count
+    variance = ((x - mean) * mask).square().sum(-1, keepdim=True) / count
+    return (x - mean) * (variance + eps).rsqrt() * weight[:, None] + bias[:, None]
 
 
 def half_square_norms(codebook: Tensor) -> Tensor:

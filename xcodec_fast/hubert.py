@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import DerivedModule
-from xcodec_fast.functional import ACTIVATIONS, conv_length
+from xcodec_fast.functional import ACTIVATIONS, conv_length, own_group_norm
+from xcodec_fast.intervals import Interval, keep
 
 
 class FrontEndLayer(nn.Module):
@@ -32,14 +33,22 @@ class FrontEndLayer(nn.Module):
         )
         self.norm = config.feat_extract_norm if config.feat_extract_norm == "layer" or index == 0 else None
         if self.norm == "group":
-            self.layer_norm: nn.Module = nn.GroupNorm(channels, channels)
+            self.layer_norm: Any = nn.GroupNorm(channels, channels)
         elif self.norm == "layer":
             self.layer_norm = nn.LayerNorm(channels)
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def through(self, interval: Interval) -> Interval:
+        """The interval of the layer's outputs."""
+        return interval.through(self.conv.kernel_size[0], self.conv.stride[0])
+
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
+        """With an interval of outputs a row, the group norm counts those alone; an unpadded layer needs no more."""
         x = self.conv(x)
-        if self.norm == "group":
+        if self.norm == "group" and interval is not None:
+            norm = self.layer_norm
+            x = own_group_norm(x, interval.own(x.shape[-1]), norm.weight, norm.bias, norm.eps)
+        elif self.norm == "group":
             x = self.layer_norm(x)
         elif self.norm == "layer":
             x = self.layer_norm(x.transpose(1, 2)).transpose(1, 2)
@@ -52,14 +61,21 @@ class FrontEnd(nn.Module):
     def __init__(self, config: SemanticConfig) -> None:
         super().__init__()
         in_channels = (1, *config.conv_dim[:-1])
-        self.conv_layers = nn.ModuleList(FrontEndLayer(config, i, c) for i, c in enumerate(in_channels))
+        self.conv_layers: Any = nn.ModuleList(FrontEndLayer(config, i, c) for i, c in enumerate(in_channels))
         self._geometry = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
 
-    def forward(self, audio: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
         x = audio[:, None]
         for layer in self.conv_layers:
-            x = layer(x)
+            interval = None if interval is None else layer.through(interval)
+            x = layer(x, interval)
         return x
+
+    def through(self, interval: Interval) -> Interval:
+        """The frames that an interval of samples becomes."""
+        for layer in self.conv_layers:
+            interval = layer.through(interval)
+        return interval
 
     def output_length(self, samples: int) -> int:
         """Frames that `samples` give; 0 or less where they are too few."""
@@ -101,17 +117,18 @@ class PositionalConv(DerivedModule):
         factors = self.conv.parametrizations.weight
         return self.derived("weight", lambda g, v: torch._weight_norm(v, g, 2), factors.original0, factors.original1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
         frames = x.shape[1]
         y = x.transpose(1, 2)
         if (norm := self.batch_norm) is not None:  # its running statistics in every mode
             y = F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+        y = keep(y, interval)
         y = F.conv1d(y, self._weight(), self.conv.bias, padding=self.conv.padding, groups=self.conv.groups)
         return self.activation(y[..., :frames]).transpose(1, 2)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over all frames. `[B, F, C]` -> `[B, F, C]`."""
+    """Multi-head self-attention over all frames, or those that `keys`, bool `[B, F]`, allows. `[B, F, C]` -> same."""
 
     def __init__(self, config: SemanticConfig) -> None:
         super().__init__()
@@ -130,9 +147,13 @@ class Attention(nn.Module):
         """What is added to the attention scores, `[B, H, F, F]`; nothing in HuBERT."""
         return position_bias
 
-    def forward(self, x: Tensor, position_bias: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, position_bias: Tensor | None, keys: Tensor | None) -> Tensor:
         q, k, v = (self.heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=self.score_bias(x, position_bias))
+        mask = self.score_bias(x, position_bias)
+        if keys is not None:
+            allowed = keys[:, None, None]
+            mask = allowed if mask is None else mask.masked_fill(~allowed, -torch.inf)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.out_proj(y.transpose(1, 2).flatten(2))
 
 
@@ -160,11 +181,11 @@ class TransformerLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.stable = config.do_stable_layer_norm
 
-    def forward(self, x: Tensor, position_bias: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, position_bias: Tensor | None, keys: Tensor | None) -> Tensor:
         if self.stable:
-            x = x + self.attention(self.layer_norm(x), position_bias)
+            x = x + self.attention(self.layer_norm(x), position_bias, keys)
             return x + self.feed_forward(self.final_layer_norm(x))
-        x = self.layer_norm(x + self.attention(x, position_bias))
+        x = self.layer_norm(x + self.attention(x, position_bias, keys))
         return self.final_layer_norm(x + self.feed_forward(x))
 
 
@@ -185,14 +206,15 @@ class Transformer(nn.Module):
         """What all layers share for a clip of this length, `[1, H, F, F]`; nothing in HuBERT."""
         return None
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.pos_conv_embed(x)
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
+        x = x + self.pos_conv_embed(x, interval)
         if not self.stable:
             x = self.layer_norm(x)
         position_bias = self.position_bias(x.shape[1])
+        keys = None if interval is None else interval.own(x.shape[1])
         total = x.clone()
         for layer in self.layers:
-            x = layer(x, position_bias)
+            x = layer(x, position_bias, keys)
             total += x
         return total / (len(self.layers) + 1)
 
@@ -209,8 +231,10 @@ class SemanticModel(nn.Module):
             # Used in the model's own pre-training only; held so that state dicts stay interchangeable.
             self.masked_spec_embed = nn.Parameter(torch.rand(config.hidden_size))
 
-    def forward(self, audio: Tensor) -> Tensor:
-        return self.encoder(self.feature_projection(self.feature_extractor(audio).transpose(1, 2)))
+    def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
+        """With an interval of samples a row, a row's own frames are those of the row alone."""
+        features = self.feature_projection(self.feature_extractor(audio, interval).transpose(1, 2))
+        return self.encoder(features, None if interval is None else self.feature_extractor.through(interval))
 
 
 class HubertModel(SemanticModel):

@@ -38,17 +38,19 @@ class ModelOutput(Mapping[Any, Any]):
 
 @dataclass(eq=False)
 class XcodecOutput(ModelOutput):
-    """audio_codes: int64 `[B, Q, F]`; audio_values: `[B, 1, T]`."""
+    """audio_codes: int64 `[B, Q, F]`; audio_values: `[B, 1, T]`; audio_codes_mask: as `XcodecEncoderOutput`'s."""
 
     audio_codes: Tensor
     audio_values: Tensor
+    audio_codes_mask: Tensor | None = None
 
 
 @dataclass(eq=False)
 class XcodecEncoderOutput(ModelOutput):
-    """audio_codes: int64 `[B, Q, F]`."""
+    """audio_codes: int64 `[B, Q, F]`; audio_codes_mask: bool `[B, F]`, own frames, given a list or a mask."""
 
     audio_codes: Tensor
+    audio_codes_mask: Tensor | None = None
 
 
 @dataclass(eq=False)

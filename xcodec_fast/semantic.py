@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from xcodec_fast.config import HubertConfig, WavLMConfig, XcodecConfig
 from xcodec_fast.functional import conv_length
 from xcodec_fast.hubert import HubertModel, SemanticModel
+from xcodec_fast.intervals import Interval, keep
 from xcodec_fast.wavlm import WavLMModel
 
 
@@ -27,8 +28,8 @@ class SemanticResidualUnit(nn.Module):
         self.conv1 = nn.Conv1d(channels, channels, kernel, padding=padding, dilation=dilation, bias=False)
         self.conv2 = nn.Conv1d(channels, channels, 1, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.elu(self.conv1(F.elu(x))))
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
+        return x + self.conv2(F.elu(self.conv1(keep(F.elu(x), interval))))
 
 
 def _residual_units(config: XcodecConfig, channels: int) -> nn.ModuleList:
@@ -41,6 +42,12 @@ def _channels(config: XcodecConfig) -> list[int]:
     return [int(config.semantic_hidden_size * ratio) for ratio in config.channel_ratios]
 
 
+def _through(conv: nn.Conv1d, interval: Interval | None) -> Interval | None:
+    if interval is None:
+        return None
+    return interval.through(conv.kernel_size[0], conv.stride[0], int(conv.padding[0]))
+
+
 class SemanticEncoderBlock(nn.Module):
     """Residual units and a convolution, strided or of kernel 3. `[B, C, F]` -> `[B, C', about F / stride]`."""
 
@@ -50,14 +57,14 @@ class SemanticEncoderBlock(nn.Module):
         kernel = 3 if stride == 1 else 2 * stride
         self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride=stride, padding=(kernel - 1) // 2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
         for unit in self.res_units:
-            x = unit(x)
-        return self.conv(x)
+            x = unit(x, interval)
+        return self.conv(keep(x, interval))
 
 
 class SemanticEncoder(nn.Module):
-    """Semantic features `[B, C, F]` -> `[B, C, output_length(F)]`."""
+    """Semantic features `[B, C, F]` -> `[B, C, output_length(F)]`, row by row where an interval a row is given."""
 
     def __init__(self, config: XcodecConfig) -> None:
         super().__init__()
@@ -69,16 +76,17 @@ class SemanticEncoder(nn.Module):
             channels = out_channels
         self.conv_blocks: Any = nn.ModuleList(blocks)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
+    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
+        x = self.conv(keep(x, interval))
+        interval = _through(self.conv, interval)
         for block in self.conv_blocks:
-            x = block(x)
+            x = block(x, interval)
+            interval = _through(block.conv, interval)
         return x
 
     def output_length(self, frames: int) -> int:
         """Frames that `frames` semantic frames give."""
-        convs = [self.conv, *(block.conv for block in self.conv_blocks)]
-        for conv in convs:
+        for conv in (self.conv, *(block.conv for block in self.conv_blocks)):
             frames = conv_length(frames, conv.kernel_size[0], conv.stride[0], conv.padding[0])
         return frames
 

@@ -1,0 +1,49 @@
+"""Validity intervals: which positions of a padded batch are a row's own; all others count as zero at every layer.
+
+        start      start + length
+    ..... |#############|..........   audio, or any layer's positions
+          own positions               outside: as if the clip ended here
+
+A padded operation is given its input with everything outside set to zero. So row by row its result is that of the row
+alone: the zeros are the padding that the row would have had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xcodec_fast.functional import conv_length
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One interval a row. start, length: int64 `[B]`; start a multiple of every stride still to come."""
+
+    start: Tensor
+    length: Tensor
+
+    def through(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Interval:
+        """The own outputs of a convolution. Start and length travel apart: start // stride is exact, the end is not."""
+        length = conv_length(self.length, kernel, stride, padding, dilation)
+        return Interval(self.start // stride, length.clamp(min=0))
+
+    def upsampled(self, stride: int) -> Interval:
+        """The own outputs of a transposed convolution that gives `stride` positions for each."""
+        return Interval(self.start * stride, self.length * stride)
+
+    def own(self, positions: int) -> Tensor:
+        """bool `[B, positions]`."""
+        i = torch.arange(positions, device=self.start.device)
+        return (i >= self.start[:, None]) & (i < (self.start + self.length)[:, None])
+
+
+def keep(x: Tensor, interval: Interval | None) -> Tensor:
+    """x `[B, ..., n]` with zeros outside each row's interval; x itself without one."""
+    if interval is None:
+        return x
+    own = interval.own(x.shape[-1])
+    # Not a product: outside may lie NaN.
+    return x.masked_fill(~own.view(len(own), *[1] * (x.ndim - 2), -1), 0)
