@@ -1,5 +1,6 @@
 """Checkpoints go both ways between us and the reference, in every layout, and never lose a tensor in silence."""
 
+import copy
 import json
 import shutil
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from xcodec_fast import XcodecConfig, XcodecFeatureExtractor, XcodecModel
 
+from .equality import assert_same_audio
 from .pairs import CONFIGS
 
 NAMES = ("hubert", "hubert-stable", "hubert-batch-norm", "wavlm", "ratio-3")
@@ -55,6 +57,18 @@ def test_a_save_replaces_an_earlier_one_even_in_the_folder_it_was_loaded_from(ti
     again = XcodecModel.from_pretrained(tmp_path)
     again.save_pretrained(tmp_path)
     assert torch.equal(XcodecModel.from_pretrained(tmp_path).fc.bias, tiny.fc.bias + 1)
+
+
+def test_a_save_leaves_other_files_alone_and_a_failed_one_the_old(tiny, tmp_path):
+    tiny.save_pretrained(tmp_path)
+    for name in ("model_best.safetensors", "model-ema.safetensors"):
+        (tmp_path / name).write_bytes(b"mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="5XB"):
+        tiny.save_pretrained(tmp_path, max_shard_size="5XB")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    tiny.save_pretrained(tmp_path)
+    assert (tmp_path / "model_best.safetensors").read_bytes() == b"mine"
 
 
 def _weight_normed(state: dict[str, torch.Tensor], names: tuple[str, str]) -> dict[str, torch.Tensor]:
@@ -143,6 +157,41 @@ def test_damaged_and_unfitting_files(tiny, tmp_path):
         XcodecModel.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("config.json", "[]", r"config\.json must hold a JSON object"),
+        ("model.safetensors.index.json", "{", r"index\.json is not valid JSON"),
+        ("model.safetensors.index.json", "{}", "has no weight_map"),
+        ("model.safetensors.index.json", '{"weight_map": {"a": "../x.safetensors"}}', "own folder"),
+    ],
+)
+def test_damaged_json(tiny, tmp_path, name, text, words):
+    tiny.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=words):
+        XcodecModel.from_pretrained(tmp_path)
+
+
+def test_a_file_without_weights(tiny, tmp_path):
+    tiny.save_pretrained(tmp_path)
+    save_file({"step": torch.zeros(1, dtype=torch.long)}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="no floating-point tensors"):
+        XcodecModel.from_pretrained(tmp_path)
+
+
+def test_double_precision_weight_norm_stays_exact(pair, tmp_path):
+    ours = copy.deepcopy(pair("hubert").ours).double()
+    ours.save_pretrained(tmp_path)
+    save_file(_weight_normed(dict(ours.state_dict()), PARAMETRIZED), tmp_path / "model.safetensors")
+    codes = torch.arange(80).view(1, 8, 10)
+    with torch.no_grad():
+        assert_same_audio(
+            ours.decode(codes).audio_values, XcodecModel.from_pretrained(tmp_path).decode(codes).audio_values
+        )
+
+
 def test_names_are_looked_up_embedded_first_then_folder_then_hub(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "xcodec-tiny").mkdir()
@@ -196,6 +245,13 @@ def test_device_options():
     load: Any = XcodecModel.from_pretrained
     with pytest.raises(TypeError, match="one device"):
         load("xcodec-tiny", device_map={"": 0})
+    for device in ("foo", "cuda:99", "balanced"):
+        with pytest.raises(ValueError, match=f"'{device}' cannot be used"):
+            load("xcodec-tiny", device_map=device)
+    with pytest.raises(TypeError, match="NoneType"):
+        load(None)
+    with pytest.raises(ValueError, match="empty"):
+        load("")
     with pytest.raises(TypeError, match="attn_implementation"):
         load("xcodec-tiny", attn_implementation="sdpa")
 

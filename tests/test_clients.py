@@ -69,6 +69,13 @@ def test_quantizer(both, speech):
     assert torch.equal(stage.codebook.decode(codes), expected.codebook.decode(codes))
 
 
+def test_more_stages_than_there_are_cannot_be_decoded(both):
+    stages = both.ours.config.num_quantizers
+    for model in (both.reference, both.ours):
+        with pytest.raises(IndexError):
+            model.quantizer.decode(torch.zeros(stages + 1, 1, 4, dtype=torch.long))
+
+
 def test_ties_go_to_the_lowest_code(both):
     codebook = copy.deepcopy(both.ours.quantizer.quantizers[0].codebook)
     codebook.embed[7] = codebook.embed[3]

@@ -1,8 +1,11 @@
 """XcodecConfig reads and writes the reference's config.json without loss, and refuses what cannot be built."""
 
 import json
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import transformers
 
 from xcodec_fast import AcousticConfig, HubertConfig, WavLMConfig, XcodecConfig, XcodecModel
@@ -79,7 +82,17 @@ def test_unknown_keys_do_not_hide_derived_ones():
         ({"semantic_model_config": {"model_type": "wav2vec2"}}, ValueError, ["wav2vec2", "hubert", "wavlm"]),
         ({"semantic_model_config": {"hidden_act": "mish"}}, ValueError, ["mish", "gelu"]),
         ({"semantic_model_config": {"feat_extract_norm": "batch"}}, ValueError, ["batch", "group"]),
-        ({"semantic_model_config": {"conv_dim": [32] * 6}}, ValueError, ["6", "7"]),
+        ({"semantic_model_config": {"conv_dim": [32] * 6}}, ValueError, ["[6, 7, 7]"]),
+        ({"semantic_model_config": {"num_conv_pos_embedding_groups": 7}}, ValueError, ["7", "768"]),
+        ({"semantic_model_config": {"model_type": "wavlm", "num_buckets": 2}}, ValueError, ["num_buckets is 2"]),
+        ({"acoustic_model_config": {"downsampling_ratios": [8, 5, 4, 0]}}, ValueError, ["downsampling_ratios"]),
+        ({"sample_rate": 0}, ValueError, ["sample_rate is 0"]),
+        ({"codebook_size": 1}, ValueError, ["codebook_size is 1"]),
+        ({"codebook_size": "1024"}, ValueError, ["codebook_size is '1024'"]),
+        ({"target_bandwidths": ()}, ValueError, ["target_bandwidths is ()"]),
+        ({"target_bandwidths": 4}, ValueError, ["target_bandwidths is 4"]),
+        ({"strides": (), "channel_ratios": ()}, ValueError, ["strides is ()"]),
+        ({"semantic_model_config": {"hidden_act": ["gelu"]}}, ValueError, ["hidden_act is ['gelu']"]),
         ({"semantic_model_config": {"num_attention_heads": 7}}, ValueError, ["768", "7"]),
         ({"semantic_model_config": {"adapter_attn_dim": 16}}, ValueError, ["adapter_attn_dim"]),
         ({"codebook_dim": 8}, ValueError, ["8", "1024"]),
@@ -95,11 +108,29 @@ def test_what_no_model_can_be_built_from_is_refused(config, error, words):
         assert word in str(raised.value)
 
 
+def test_a_model_takes_a_config_of_the_reference_and_nothing_else():
+    config = transformers.XcodecConfig(**CONFIGS["wavlm"])
+    assert isinstance(XcodecModel(config).config.semantic_model_config, WavLMConfig)
+    wrong: Any
+    for wrong in ({}, None):
+        with pytest.raises(TypeError, match="must be an XcodecConfig"):
+            XcodecModel(wrong)
+
+
+def test_numpy_values_are_written_as_json_numbers(tmp_path):
+    config = XcodecConfig(codebook_size=np.int64(512), target_bandwidths=np.array([0.5, 4.0]), dtype=torch.float16)  # type: ignore[arg-type]
+    config.save_pretrained(tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert (stored["codebook_size"], stored["target_bandwidths"], stored["dtype"]) == (512, [0.5, 4.0], "float16")
+    assert XcodecConfig.from_pretrained(tmp_path).codebook_size == 512
+
+
 def test_a_config_of_another_model_or_no_json_is_refused(tmp_path):
     file = tmp_path / "config.json"
     file.write_text('{"model_type": "encodec"}')
     with pytest.raises(ValueError, match="encodec"):
         XcodecConfig.from_json_file(file)
-    file.write_text("{")
-    with pytest.raises(ValueError, match="not valid JSON"):
-        XcodecConfig.from_json_file(file)
+    for text, words in (("{", "config.json is not valid JSON"), ("[]", "config.json must hold a JSON object")):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=words):
+            XcodecConfig.from_json_file(file)

@@ -72,6 +72,19 @@ def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+def test_names_that_look_like_markup(tmp_path):
+    soundfile.write(tmp_path / "a[red].wav", np.zeros(4000), 16000)
+    result = _run("demo", tmp_path / "a[red].wav", "--output-dir", tmp_path / "o[" / "x]")
+    assert result.returncode == 0, result.stderr
+    assert "a[red].wav" in result.stdout
+
+
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "original.wav").mkdir()
+    result = _run("demo", "--output-dir", tmp_path)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+
+
 def test_a_wrong_option_is_typers(tmp_path):
     assert _run("demo", "--no-such-option").returncode == 2
     assert "demo" in _run("--help").stdout

@@ -18,7 +18,7 @@ def _positional(model):
 
 
 def _state(model, speech):
-    """Features and codes that read both caches: the folded positional weight, the codebooks' norms."""
+    """Features, which read the folded positional weight, and codes."""
     audio = speech[None, None, :8000]
     return model._extract_semantic_features(audio), model.quantizer.encode(model._embed(audio).detach())
 
@@ -35,10 +35,19 @@ def _assert_fresh(model, speech):
 
 def test_computed_once(model, speech):
     _state(model, speech)
-    weight = _positional(model)._weight()
-    _state(model, speech)
-    assert _positional(model)._weight() is weight
+    with torch.no_grad():
+        weight = _positional(model)._weight()
+        _state(model, speech)
+        assert _positional(model)._weight() is weight
     assert not weight.requires_grad
+    assert _positional(model)._weight().requires_grad  # where gradients are wanted, nothing is cached
+
+
+def _fused_optimizer_step(model):
+    """Writes the parameters without counting a version."""
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    torch.optim.SGD(model.parameters(), lr=0.1, fused=True).step()
 
 
 def _optimizer_step(model):
@@ -71,7 +80,15 @@ def _new_codebook(model):
     codebook.embed = torch.randn_like(codebook.embed)
 
 
-CHANGES = [_optimizer_step, _edit_in_inference_mode, _load, _load_assigned, _round_trip, _new_codebook]
+CHANGES = [
+    _optimizer_step,
+    _fused_optimizer_step,
+    _edit_in_inference_mode,
+    _load,
+    _load_assigned,
+    _round_trip,
+    _new_codebook,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -80,6 +97,35 @@ def test_rebuilt_after(model, speech, change):
     change(model)
     _assert_fresh(model, speech)
     assert any(not torch.equal(a, b) for a, b in zip(before, _state(model, speech), strict=True))
+
+
+def test_parameters_swapped_in_for_one_call_are_used(model):
+    """In a loop their memory comes to lie where an earlier call's was."""
+    conv, x = _positional(model), torch.randn(1, 20, 64)
+    name = "conv.parametrizations.weight.original1"
+    with torch.no_grad():
+        for _ in range(30):
+            direction = torch.randn_like(conv.get_parameter(name))
+            called = torch.func.functional_call(conv, {name: direction}, (x,))
+            twin = copy.deepcopy(conv)
+            twin.get_parameter(name).copy_(direction)
+            assert torch.equal(called, twin(x))
+            del direction
+
+
+def test_gradients_reach_what_is_folded(model):
+    conv = _positional(model)
+    conv(torch.randn(1, 20, 64)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in conv.parameters())
+    torch.func.grad(lambda p: torch.func.functional_call(conv, p, (torch.ones(1, 20, 64),)).sum())(
+        {name: p.detach() for name, p in conv.named_parameters()}
+    )
+
+
+def test_weight_norm_may_be_removed(model, speech):
+    before = _state(model, speech)[0]
+    torch.nn.utils.parametrize.remove_parametrizations(_positional(model).conv, "weight")
+    torch.testing.assert_close(_state(model, speech)[0], before, rtol=1e-4, atol=1e-5)
 
 
 def test_neither_saved_nor_copied(model, speech):

@@ -13,8 +13,9 @@ PACKAGE = Path(xcodec_fast.__file__).parent
 ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
-    {"config", "derived", "functional", "hub", "outputs"},
-    {"intervals", "checks", "checkpoint", "quantizer", "features", "audio", "plot"},
+    {"derived", "functional", "hub", "outputs"},
+    {"config"},
+    {"intervals", "checks", "config_checks", "checkpoint", "quantizer", "features", "audio", "plot"},
     {"acoustic", "hubert", "pretrained", "rows"},
     {"wavlm"},
     {"semantic", "initialization"},

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 import transformers
+from torch.utils._pytree import tree_map
 
 from xcodec_fast import XcodecDecoderOutput, XcodecEncoderOutput, XcodecModel, XcodecOutput
 
@@ -35,6 +36,17 @@ def test_attribute_tuple_and_mapping_like_the_reference(outputs):
             output[2]
         output["audio_codes"] = values
         assert output.audio_codes is output[0] is values
+
+
+def test_wrappers_can_take_them_apart_and_rebuild_them(outputs):
+    for output in outputs:
+        doubled = tree_map(lambda tensor: tensor * 2, output)
+        assert type(doubled) is type(output)
+        assert torch.equal(doubled.audio_values, 2 * output.audio_values)
+        rebuilt = type(output)(dict(output.items()))
+        assert rebuilt.audio_values is output.audio_values
+        assert 0 not in output
+        assert len(type(output)()) == 0
 
 
 def test_outputs_can_be_copied_and_pickled(outputs):

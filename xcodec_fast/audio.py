@@ -43,11 +43,18 @@ def load_audio(path: str | Path, sample_rate: int) -> Audio:
         raise ValueError(f"{path} holds samples that are NaN or infinite")
     if file_rate != sample_rate:
         mono = soxr.resample(mono, file_rate, sample_rate)
+        if len(mono) == 0:
+            raise ValueError(
+                f"{path} is too short: its {len(samples)} samples at {file_rate} Hz give none at {sample_rate} Hz"
+            )
     return Audio(np.ascontiguousarray(mono, dtype=np.float32), sample_rate, file_rate, channels)
 
 
 def save_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Writes mono samples `[T]` as 16-bit PCM, values beyond [-1, 1] clipped."""
+    """Writes mono samples `[T]` as 16-bit PCM, values beyond [-1, 1] clipped. Raises OSError where it cannot."""
     import soundfile
 
-    soundfile.write(path, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")
+    try:
+        soundfile.write(path, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")
+    except soundfile.LibsndfileError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -15,36 +15,52 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from xcodec_fast.config import XcodecConfig
 from xcodec_fast.hub import Source
 
+CONFIG = "config.json"
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_OURS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 # Used in training only, so that a checkpoint may leave them out.
 _OPTIONAL_MODULES = ("fc1.", "decoder_semantic.")
 _OPTIONAL_TENSORS = ("embed_avg", "cluster_size", "inited", "masked_spec_embed")
 _ORIGINAL0, _ORIGINAL1 = ".parametrizations.weight.original0", ".parametrizations.weight.original1"
 
 
-def read_state_dict(source: Source, device: torch.device) -> dict[str, Tensor]:
+def read_state_dict(source: Source) -> dict[str, Tensor]:
     """All tensors of a checkpoint. Raises FileNotFoundError without weights, ValueError where they are damaged."""
     try:
         files = [source.file(SINGLE)]
     except FileNotFoundError as single_missing:
         try:
-            index = json.loads(source.file(INDEX).read_text(encoding="utf-8"))
+            index = source.json(INDEX)
         except FileNotFoundError:
             raise FileNotFoundError(f"{single_missing}, and no {INDEX} either") from single_missing
-        files = [source.file(name) for name in sorted(set(index["weight_map"].values()))]
+        files = [source.file(name) for name in _shards(index)]
     state: dict[str, Tensor] = {}
     for file in files:
         try:
-            state.update(load_file(file, device=str(device)))
+            state.update(load_file(file))
         except SafetensorError as error:
             raise ValueError(f"{file} is not a whole safetensors file: {error}") from error
+    if not any(tensor.is_floating_point() for tensor in state.values()):
+        raise ValueError(f"{', '.join(map(str, files))} holds no floating-point tensors")
     return state
 
 
-def load_state_dict(model: nn.Module, state: dict[str, Tensor], dtype: torch.dtype) -> None:
+def _shards(index: dict[str, Any]) -> list[str]:
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ValueError(f"{INDEX} has no weight_map of tensors to files")
+    names = sorted(set(map(str, weight_map.values())))
+    for name in names:
+        if Path(name).name != name:
+            raise ValueError(f"{INDEX} names {name!r}; a shard must lie in the checkpoint's own folder")
+    return names
+
+
+def load_state_dict(model: nn.Module, state: dict[str, Tensor], dtype: torch.dtype, device: torch.device) -> None:
     """Gives the tensors of `state` to a model built on the meta device, in any of the weight-norm layouts.
 
     Raises ValueError naming each required tensor that is missing, and each of another shape; warns of unknown ones.
@@ -67,24 +83,31 @@ def load_state_dict(model: nn.Module, state: dict[str, Tensor], dtype: torch.dty
         warnings.warn(f"the checkpoint's tensors {_some(unknown)} are not used", stacklevel=3)
     for name in missing:
         state[name] = _default(name, expected[name].shape, state)
-    device = next(iter(state.values())).device
     converted = {name: _converted(state[name], dtype, device) for name in expected}
     model.load_state_dict(converted, assign=True)
 
 
-def write_state_dict(state: Mapping[str, Tensor], folder: Path, max_shard_size: int | str) -> None:
-    """Writes model.safetensors, or shards with their index; files of an earlier save are replaced at the end."""
+def write_checkpoint(
+    state: Mapping[str, Tensor], config: XcodecConfig, folder: str | Path, max_shard_size: int | str = "5GB"
+) -> None:
+    """Writes config.json and model.safetensors, or shards with their index, into a folder, created if need be.
+
+    Files of an earlier save are replaced when all new ones are whole, the config last; other files are left alone.
+    """
     from huggingface_hub import save_torch_state_dict  # where used: it takes a third of a second to import
 
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     # Beside the target, then renamed: the tensors may still be mapped from the file that is replaced.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         save_torch_state_dict(dict(state), temporary, max_shard_size=max_shard_size)
-        written = {path.name for path in Path(temporary).iterdir()}
-        for name in written:
+        written = [path.name for path in Path(temporary).iterdir()]
+        config.save_pretrained(temporary)
+        for name in (*written, CONFIG):
             os.replace(Path(temporary) / name, folder / name)
-    for stale in {*folder.glob("model*.safetensors"), folder / INDEX}:
-        if stale.name not in written:
-            stale.unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name) and path.name not in written:
+            path.unlink()
 
 
 def _converted(tensor: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -133,7 +156,7 @@ def _fold(state: dict[str, Tensor], stem: str) -> None:
     """weight = g v / |v|, the norm over every dimension but the one along which g varies."""
     factors = _factors(state, stem)
     if factors is not None:
-        g, v = (factor.float() for factor in factors)
+        g, v = map(_at_least_single, factors)
         dim = next((i for i, size in enumerate(g.shape) if size > 1), 0)
         state[stem + ".weight"] = torch._weight_norm(v, g, dim).to(factors[1].dtype)
 
@@ -144,9 +167,13 @@ def _parametrize(state: dict[str, Tensor], stem: str, shape_of_g: torch.Size) ->
     if factors is None and stem + ".weight" in state:
         weight = state.pop(stem + ".weight")
         dims = [i for i, size in enumerate(shape_of_g) if size == 1]
-        factors = weight.float().norm(dim=dims, keepdim=True).to(weight.dtype), weight
+        factors = _at_least_single(weight).norm(dim=dims, keepdim=True).to(weight.dtype), weight
     if factors is not None:
         state[stem + _ORIGINAL0], state[stem + _ORIGINAL1] = factors
+
+
+def _at_least_single(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _some(names: list[str]) -> str:

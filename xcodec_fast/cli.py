@@ -1,4 +1,4 @@
-"""The command line, `xcodec-fast`. Every error is one line on stderr with exit code 1."""
+"""The command line, `xcodec-fast`. Every error is one line on stderr with exit code 1; a wrong option is typer's, 2."""
 
 from __future__ import annotations
 

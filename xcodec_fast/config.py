@@ -9,11 +9,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
+from xcodec_fast.hub import Source, read_json
+
 
 class _JsonConfig:
     """Reads and writes a `config.json` section; keys it does not know stay with it as attributes."""
 
     return_dict: bool = True
+    dtype: Any = None
 
     if TYPE_CHECKING:
 
@@ -36,6 +41,10 @@ def _as_json(value: Any) -> Any:
         return [_as_json(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _as_json(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return value.tolist()
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
@@ -201,11 +210,13 @@ class XcodecConfig(_JsonConfig):
 
     @classmethod
     def from_json_file(cls, path: str | Path) -> XcodecConfig:
-        """Reads a `config.json`. Raises ValueError where the file is not JSON."""
-        try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not valid JSON: {error}") from error
+        """Reads a `config.json`. Raises ValueError where the file is not a JSON object."""
+        return cls.from_dict(read_json(path))
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> XcodecConfig:
+        """The config of an embedded model, a folder or a hub id; `hub` are the options of `hub.Source`."""
+        return cls.from_dict(Source(name_or_path, **hub).json("config.json"))
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Writes `config.json` into a folder, created if need be."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from xcodec_fast.audio import load_audio, save_audio
 from xcodec_fast.features import XcodecFeatureExtractor
@@ -30,7 +31,9 @@ def run_demo(audio_path: Path | None, output_dir: Path, console: Console) -> Non
     audio = load_audio(audio_path or SPEECH, rate)
     output_dir.mkdir(parents=True, exist_ok=True)
 
-    console.print(f"audio           {audio_path or 'bundled speech clip'}: {len(audio.samples) / rate:.2f} s")
+    console.print(
+        f"audio           {escape(str(audio_path or 'bundled speech clip'))}: {len(audio.samples) / rate:.2f} s"
+    )
     if audio.file_rate != rate:
         console.print(f"                resampled from {audio.file_rate} Hz to {rate} Hz")
     if audio.file_channels > 1:
@@ -66,5 +69,5 @@ def run_demo(audio_path: Path | None, output_dir: Path, console: Console) -> Non
         plot_round_trip(output_dir / "roundtrip.png", audio.samples, reconstruction, codes[0].numpy(), rate)
         written.append("roundtrip.png")
     except ImportError as error:
-        console.print(f"[yellow]{error}[/yellow]", markup=False)
-    console.print(f"wrote           {', '.join(str(output_dir / name) for name in written)}")
+        console.print(error, style="yellow", markup=False)
+    console.print(f"wrote           {escape(', '.join(str(output_dir / name) for name in written))}")

@@ -16,7 +16,7 @@ from xcodec_fast.hub import Source
 
 _log = logging.getLogger(__name__)
 _CONFIG_FILE = "preprocessor_config.json"
-_PADDINGS = (True, False, "longest", "max_length", "do_not_pad")
+_PADDINGS = ("longest", "max_length", "do_not_pad")
 _TENSORS = (None, "pt", "np")
 
 
@@ -62,6 +62,8 @@ class XcodecFeatureExtractor:
         return_attention_mask: bool = True,
         **unknown: Any,
     ) -> None:
+        if hop_length < 1:
+            raise ValueError(f"hop_length is {hop_length} samples, but must be 1 or more")
         if padding_side not in ("right", "left"):
             raise ValueError(f"padding_side is {padding_side!r}, but must be 'right' or 'left'")
         self.feature_size = feature_size
@@ -125,10 +127,12 @@ class XcodecFeatureExtractor:
             )
         elif sampling_rate != self.sampling_rate:
             raise ValueError(
-                f"sampling_rate is {sampling_rate} Hz, but the model takes {self.sampling_rate} Hz: resample first"
+                f"sampling_rate is {sampling_rate!r} Hz, but the model takes {self.sampling_rate} Hz: resample first"
             )
-        if padding is not None and padding not in _PADDINGS:
-            raise ValueError(f"padding is {padding!r}, but must be one of {_PADDINGS}")
+        if padding is not None and not (isinstance(padding, bool) or padding in _PADDINGS):
+            raise ValueError(f"padding is {padding!r}, but must be a bool or one of {_PADDINGS}")
+        if self.padding_value is None and padding not in (False, "do_not_pad"):
+            raise ValueError("padding_value is None, but clips are to be padded: it must be a number")
         if return_tensors not in _TENSORS:
             raise ValueError(f"return_tensors is {return_tensors!r}, but must be one of {_TENSORS}")
         if padding and truncation:
@@ -178,20 +182,28 @@ class XcodecFeatureExtractor:
 
         `trust_remote_code` is accepted and never acted on. Raises FileNotFoundError where there is none.
         """
-        source = Source(str(name_or_path), revision, cache_dir, token, subfolder, local_files_only)
-        return cls(**json.loads(source.file(_CONFIG_FILE).read_text(encoding="utf-8")))
+        source = Source(name_or_path, revision, cache_dir, token, subfolder, local_files_only)
+        return cls(**source.json(_CONFIG_FILE))
 
 
 def _as_clips(raw_audio: Any) -> list[np.ndarray]:
     """A list of clips becomes float32; a single array keeps its type, except float64, which becomes float32."""
+    if raw_audio is None or isinstance(raw_audio, str | bytes | dict):
+        raise TypeError(f"raw_audio must be an array, a tensor or a list, but is a {type(raw_audio).__name__}")
     many = isinstance(raw_audio, list | tuple)
     if many and len(raw_audio) == 0:
         raise ValueError("raw_audio is an empty list; it must hold at least one clip")
     if many and isinstance(raw_audio[0], np.ndarray | torch.Tensor | list | tuple):
-        return [np.asarray(clip, dtype=np.float32) for clip in raw_audio]
+        return [_as_float32(clip) for clip in raw_audio]
     if isinstance(raw_audio, np.ndarray) and raw_audio.dtype != np.float64:
         return [raw_audio]
-    return [np.asarray(raw_audio, dtype=np.float32)]
+    return [_as_float32(raw_audio)]
+
+
+def _as_float32(clip: Any) -> np.ndarray:
+    if isinstance(clip, torch.Tensor):
+        clip = clip.detach().cpu().float()
+    return np.asarray(clip, dtype=np.float32)
 
 
 def _stacked(rows: Sequence[np.ndarray], name: str, return_tensors: str) -> Any:

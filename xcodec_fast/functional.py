@@ -19,9 +19,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": _gelu_tanh,
     "gelu_pytorch_tanh": _gelu_tanh,
     "relu": F.relu,
-    "selu": F.selu,
     "silu": F.silu,
     "swish": F.silu,
+    "tanh": torch.tanh,
 }
 
 
@@ -54,17 +54,13 @@ def own_group_norm(x: Tensor, own: Tensor, weight: Tensor, bias: Tensor, eps: fl
     return (x - mean) * (variance + eps).rsqrt() * weight[:, None] + bias[:, None]
 
 
-def half_square_norms(codebook: Tensor) -> Tensor:
-    """|E_k|^2 / 2 of every entry. codebook: `[K, D]` -> `[K]`."""
-    return codebook.square().sum(1) / 2
-
-
-def nearest_codes(residual: Tensor, codebook: Tensor, half_norms: Tensor) -> Tensor:
+def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
     """argmin_k |r - E_k|^2, as argmin_k (|E_k|^2 / 2 - r . E_k); ties go to the lowest index.
 
-    residual: `[N, D]`; codebook: `[K, D]`; half_norms: `[K]`, its `half_square_norms` -> codes `[N]`, int64.
-    The term |r|^2 that the reference adds is the same for every k and costs precision.
+    residual: `[N, D]`; codebook: `[K, D]` -> codes `[N]`, int64. The term |r|^2 that the reference adds is the same for
+    every k and costs precision.
     """
+    half_norms = codebook.square().sum(1) / 2
     return torch.addmm(half_norms, residual, codebook.t(), alpha=-1).argmin(1)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = ("xcodec-tiny",)
@@ -13,17 +15,23 @@ EMBEDDED = ("xcodec-tiny",)
 class Source:
     """Where a checkpoint comes from; the fields are those of `huggingface_hub.hf_hub_download`."""
 
-    name_or_path: str
+    name_or_path: str | Path
     revision: str | None = None
     cache_dir: str | Path | None = None
     token: str | bool | None = None
     subfolder: str = ""
     local_files_only: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name_or_path, str | Path):
+            raise TypeError(f"a checkpoint is named by a str or a Path, but is a {type(self.name_or_path).__name__}")
+        if not str(self.name_or_path):
+            raise ValueError("a checkpoint's name is empty; it must be an embedded model, a folder or a hub id")
+
     def folder(self) -> Path | None:
         """The folder on this machine; None for a hub id."""
         if self.name_or_path in EMBEDDED:
-            return ASSETS / self.name_or_path
+            return ASSETS / self.name_or_path / self.subfolder
         path = Path(self.name_or_path).expanduser()
         if path.is_file():
             raise NotADirectoryError(f"{path} is a file; a checkpoint is a folder with config.json and its weights")
@@ -38,6 +46,10 @@ class Source:
             raise FileNotFoundError(f"{folder} has no {filename}")
         return folder / filename
 
+    def json(self, filename: str) -> dict[str, Any]:
+        """The object that a JSON file holds. Raises FileNotFoundError, or ValueError where it is not one."""
+        return read_json(self.file(filename))
+
     def _download(self, filename: str) -> Path:
         # Imported where it is used: it takes a third of a second.
         from huggingface_hub import hf_hub_download
@@ -48,7 +60,7 @@ class Source:
             LocalEntryNotFoundError,
         )
 
-        name = self.name_or_path
+        name = str(self.name_or_path)
         known = f"{name!r} is neither an embedded model ({', '.join(EMBEDDED)}) nor an existing folder"
         try:
             path = hf_hub_download(
@@ -70,3 +82,14 @@ class Source:
         except HfHubHTTPError as error:
             raise FileNotFoundError(f"{known}, and the hub answered: {str(error).splitlines()[0]}") from error
         return Path(path)
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The object that a JSON file holds. Raises ValueError naming the file where it is not one."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold a JSON object, but holds a {type(values).__name__}")
+    return values

@@ -112,7 +112,7 @@ class PositionalConv(DerivedModule):
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
     def _weight(self) -> Tensor:
-        if self.batch_norm is not None:
+        if not nn.utils.parametrize.is_parametrized(self.conv, "weight"):
             return self.conv.weight
         factors = self.conv.parametrizations.weight
         return self.derived("weight", lambda g, v: torch._weight_norm(v, g, 2), factors.original0, factors.original1)

@@ -11,6 +11,7 @@ def initialize(model: nn.Module, initializer_range: float) -> None:
     """Draws linear weights from N(0, initializer_range), acoustic convolutions from N(0, 0.02), others by He.
 
     Norms are the identity, alphas 1. Codebooks stay zero: a checkpoint, or `seeding.seeded_model`, gives them values.
+    The semantic model is meant to be pre-trained, so some of its biases are drawn otherwise.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):

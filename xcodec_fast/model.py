@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from xcodec_fast import checks
 from xcodec_fast.acoustic import AcousticDecoder, AcousticEncoder
 from xcodec_fast.config import XcodecConfig
+from xcodec_fast.config_checks import as_checked_config
 from xcodec_fast.initialization import initialize
 from xcodec_fast.intervals import Interval, keep
 from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
@@ -27,12 +28,12 @@ class XcodecModel(PretrainedModel):
     audio -> semantic model -> encoder_semantic -+
     audio -> acoustic_encoder -------------------+-> fc -> quantizer -> codes -> fc2 -> acoustic_decoder -> audio
 
-    Raises ValueError where the config describes no model (`checks.check_config`).
+    Raises TypeError and ValueError where the config describes no model (`config_checks.as_checked_config`).
     """
 
     def __init__(self, config: XcodecConfig) -> None:
+        config = as_checked_config(config)
         super().__init__(config)
-        checks.check_config(config)
         self.pad = config.hop_length // 2
         acoustic, width = config.acoustic_model_config, config.hidden_size
         self.acoustic_encoder = AcousticEncoder(acoustic)
@@ -107,7 +108,7 @@ class XcodecModel(PretrainedModel):
             checks.check_mask(audio_codes_mask, "audio_codes_mask", (audio_codes.shape[0], audio_codes.shape[2]))
             length = audio_codes_mask.to(self.device).sum(1)
             own = Interval(torch.zeros_like(length), length)
-        if check and not torch.compiler.is_compiling():
+        if self._reads_values(check):
             checks.check_code_range(audio_codes, self.config.codebook_size)
         quantized = self.quantizer.decode(audio_codes.long().transpose(0, 1))
         audio_values = self.acoustic_decoder(self.fc2(quantized.transpose(1, 2)).transpose(1, 2), own)
@@ -144,7 +145,7 @@ class XcodecModel(PretrainedModel):
             bandwidth = self.config.target_bandwidths[-1]
         checks.check_bandwidth(bandwidth, self.config.target_bandwidths)
         frames = self._frames(rows)
-        if check and not torch.compiler.is_compiling():
+        if self._reads_values(check):
             checks.check_finite(rows.audio)
         with torch.no_grad():
             embeddings = self._embed_unequal(rows, frames) if rows.unequal else self._embed(rows.audio)
@@ -221,6 +222,11 @@ class XcodecModel(PretrainedModel):
         while self._semantic_frames(samples) < 1:
             samples += 1
         return samples
+
+    def _reads_values(self, check: bool) -> bool:
+        """Whether values are looked at: never where that is impossible, under the compiler and in a graph's capture."""
+        captured = self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        return check and not torch.compiler.is_compiling() and not captured
 
     def _wants_dict(self, return_dict: bool | None) -> bool:
         return self.config.return_dict if return_dict is None else return_dict

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from xcodec_fast.checkpoint import load_state_dict, read_state_dict, write_state_dict
+from xcodec_fast.checkpoint import CONFIG, load_state_dict, read_state_dict, write_checkpoint
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.hub import Source
 
@@ -62,14 +62,15 @@ class PretrainedModel(nn.Module):
             FileNotFoundError: no such checkpoint, or a file of it is missing.
             ValueError: a damaged file, a required tensor missing or of another shape, an unknown dtype.
         """
-        source = Source(str(name_or_path), revision, cache_dir, token, subfolder, local_files_only)
-        config = XcodecConfig.from_json_file(source.file("config.json"))
-        state = read_state_dict(source, _as_device(device, device_map))
+        source = Source(name_or_path, revision, cache_dir, token, subfolder, local_files_only)
+        placement = _as_device(device, device_map)
+        config = XcodecConfig.from_dict(source.json(CONFIG))
+        state = read_state_dict(source)
         stored = next(tensor.dtype for tensor in state.values() if tensor.is_floating_point())
-        named = getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
+        named = config.dtype or getattr(config, "torch_dtype", None)
         with torch.device("meta"):
             model = cls(config)
-        load_state_dict(model, state, _as_dtype(dtype, torch_dtype, named) or stored)
+        load_state_dict(model, state, _as_dtype(dtype, torch_dtype, named) or stored, placement)
         return model.eval()
 
     def save_pretrained(self, save_directory: str | Path, *, max_shard_size: int | str = "5GB") -> None:
@@ -80,8 +81,7 @@ class PretrainedModel(nn.Module):
         config = copy(self.config)
         vars(config).pop("torch_dtype", None)
         vars(config).update(architectures=["XcodecModel"], dtype=str(self.dtype).removeprefix("torch."))
-        config.save_pretrained(save_directory)
-        write_state_dict(self.state_dict(), Path(save_directory), max_shard_size)
+        write_checkpoint(self.state_dict(), config, save_directory, max_shard_size)
 
 
 def _as_device(device: Any, device_map: Any) -> torch.device:
@@ -92,9 +92,12 @@ def _as_device(device: Any, device_map: Any) -> torch.device:
         return torch.device("cpu")
     if chosen == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    if not isinstance(chosen, str | int | torch.device):
+    if isinstance(chosen, bool) or not isinstance(chosen, str | int | torch.device):
         raise TypeError(f"device_map must be one device or 'auto', but is {chosen!r}")
-    return torch.device(chosen)
+    try:
+        return torch.empty(0, device=torch.device(chosen)).device
+    except (RuntimeError, AssertionError) as error:  # torch's own kinds for "no such device" and "built without it"
+        raise ValueError(f"device {chosen!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 def _as_dtype(*candidates: torch.dtype | str | None) -> torch.dtype | None:

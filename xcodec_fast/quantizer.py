@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec_fast.config import XcodecConfig
-from xcodec_fast.derived import DerivedModule
-from xcodec_fast.functional import half_square_norms, nearest_codes
+from xcodec_fast.functional import nearest_codes
 
 
-class Codebook(DerivedModule):
+class Codebook(nn.Module):
     """K entries of D values, with the statistics by which training moves them. Zero until loaded or filled."""
 
     def __init__(self, size: int, dim: int) -> None:
@@ -30,8 +29,7 @@ class Codebook(DerivedModule):
 
     def encode(self, residual: Tensor) -> Tensor:
         """Index of the nearest entry, ties to the lowest. `[..., D]` -> int64 `[...]`."""
-        half_norms = self.derived("half_norms", half_square_norms, self.embed)
-        return nearest_codes(residual.flatten(0, -2), self.embed, half_norms).view(residual.shape[:-1])
+        return nearest_codes(residual.flatten(0, -2), self.embed).view(residual.shape[:-1])
 
     def decode(self, codes: Tensor) -> Tensor:
         """The entries of the codes. `[...]` -> `[..., D]`."""
@@ -90,8 +88,11 @@ class ResidualVectorQuantizer(nn.Module):
         return torch.stack(codes)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes `[Q, B, F]` -> the sum of their entries, `[B, D, F]`; fewer than all stages are allowed."""
+        """Codes `[Q, B, F]` -> the sum of their entries, `[B, D, F]`, for any number of the stages.
+
+        Raises IndexError for more stages than there are.
+        """
         total = self.quantizers[0].codebook.decode(codes[0])
-        for quantizer, stage in zip(self.quantizers[1:], codes[1:], strict=False):
-            total = total + quantizer.codebook.decode(stage)
+        for index in range(1, len(codes)):
+            total = total + self.quantizers[index].codebook.decode(codes[index])
         return total.transpose(1, 2)
