@@ -110,6 +110,6 @@ def _check_fit(config: XcodecConfig) -> None:
         _refuse(f"the last of channel_ratios is {config.channel_ratios[-1]}, but must be 1")
     if config.num_quantizers < 1:
         _refuse(
-            f"target_bandwidths end at {config.target_bandwidths[-1]} kbps, but a stage of {config.codebook_size} codes "
-            f"at {config.frame_rate} frames/s needs {config.frame_rate * config.codebook_nbits / 1000} kbps"
+            f"target_bandwidths end at {config.target_bandwidths[-1]} kbps, but a stage of {config.codebook_size} "
+            f"codes at {config.frame_rate} frames/s needs {config.frame_rate * config.codebook_nbits / 1000} kbps"
         )
