@@ -20,8 +20,9 @@ def test_there_is_code_to_run():
 def test_code_runs_as_written(code, tmp_path):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert result.returncode == 0, result.stderr
-    for shown in re.findall(r"#> (.*)", code):
-        assert shown in result.stdout
+    shown = re.findall(r"# > (.*)", code)  # spelled as ruff format spells it
+    assert len(shown) == code.count("print(")
+    assert result.stdout.splitlines() == shown
 
 
 def test_the_demos_output_is_what_is_shown(tmp_path):
