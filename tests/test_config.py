@@ -118,7 +118,8 @@ def test_a_model_takes_a_config_of_the_reference_and_nothing_else():
 
 
 def test_numpy_values_are_written_as_json_numbers(tmp_path):
-    config = XcodecConfig(codebook_size=np.int64(512), target_bandwidths=np.array([0.5, 4.0]), dtype=torch.float16)  # type: ignore[arg-type]
+    values: dict[str, Any] = {"codebook_size": np.int64(512), "target_bandwidths": np.array([0.5, 4.0])}
+    config = XcodecConfig(**values, dtype=torch.float16)
     config.save_pretrained(tmp_path)
     stored = json.loads((tmp_path / "config.json").read_text())
     assert (stored["codebook_size"], stored["target_bandwidths"], stored["dtype"]) == (512, [0.5, 4.0], "float16")

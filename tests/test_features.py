@@ -117,7 +117,7 @@ def test_the_batch_is_a_mapping_with_attributes_and_moves(tiny):
     batch = AutoFeatureExtractor.from_pretrained("xcodec-tiny")(np.zeros(500), sampling_rate=16000, return_tensors="pt")
     assert batch.input_values is batch["input_values"] is {**batch}["input_values"]
     with pytest.raises(AttributeError):
-        batch.labels  # noqa: B018
+        batch.labels  # noqa: B018  (looked up for its error)
     moved = batch.to("cpu", torch.float64)
     assert moved is batch
     assert (batch.input_values.dtype, batch.padding_mask.dtype) == (torch.float64, torch.int32)

@@ -7,13 +7,14 @@ F frames give exactly F * hop samples.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from xcodec_fast.config import AcousticConfig
 from xcodec_fast.functional import conv_length, snake
-from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.intervals import Interval, keep, through, upsampled
 
 DILATIONS = (1, 3, 9)
 
@@ -76,8 +77,7 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
         x = self.conv_t1(keep(self.snake1(x), interval))
-        if interval is not None:
-            interval = interval.upsampled(self.conv_t1.stride[0])
+        interval = upsampled(interval, self.conv_t1)
         for unit in (self.res_unit1, self.res_unit2, self.res_unit3):
             x = unit(x, interval)
         return x
@@ -97,23 +97,21 @@ class AcousticEncoder(nn.Module):
         for stride in config.downsampling_ratios:
             blocks.append(EncoderBlock(channels, stride))
             channels *= 2
-        self.block = nn.ModuleList(blocks)
+        self.block: Any = nn.ModuleList(blocks)
         self.snake1 = Snake1d(channels)
         self.conv2 = nn.Conv1d(channels, config.hidden_size, 3, padding=1)
-        self._ratios = tuple(config.downsampling_ratios)
 
     def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
         x = self.conv1(audio)
-        for block, stride in zip(self.block, self._ratios, strict=True):
+        for block in self.block:
             x = block(x, interval)
-            if interval is not None:
-                interval = interval.through(2 * stride, stride, math.ceil(stride / 2))
+            interval = through(interval, block.conv1)
         return self.conv2(keep(self.snake1(x), interval))
 
     def output_length(self, samples: int) -> int:
         """Frames that `samples` give, from the strided convolutions; the others keep the length."""
-        for stride in self._ratios:
-            samples = conv_length(samples, 2 * stride, stride, math.ceil(stride / 2))
+        for block in self.block:
+            samples = conv_length(samples, block.conv1)
         return samples
 
 
@@ -132,15 +130,13 @@ class AcousticDecoder(nn.Module):
             out_channels = config.decoder_hidden_size // 2 ** (level + 1)
             blocks.append(DecoderBlock(channels, out_channels, stride))
             channels = out_channels
-        self.block = nn.ModuleList(blocks)
+        self.block: Any = nn.ModuleList(blocks)
         self.snake1 = Snake1d(channels)
         self.conv2 = nn.Conv1d(channels, 1, 7, padding=3)
-        self._ratios = tuple(config.upsampling_ratios)
 
     def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
         x = self.conv1(keep(x, interval))
-        for block, stride in zip(self.block, self._ratios, strict=True):
+        for block in self.block:
             x = block(x, interval)
-            if interval is not None:
-                interval = interval.upsampled(stride)
+            interval = upsampled(interval, block.conv_t1)
         return keep(self.conv2(keep(self.snake1(x), interval)), interval)

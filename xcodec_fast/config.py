@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from xcodec_fast.hub import Source, read_json
+from xcodec_fast.hub import Source, read_json, write_json
+
+CONFIG_FILE = "config.json"
 
 
 class _JsonConfig:
@@ -216,14 +218,11 @@ class XcodecConfig(_JsonConfig):
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> XcodecConfig:
         """The config of an embedded model, a folder or a hub id; `hub` are the options of `hub.Source`."""
-        return cls.from_dict(Source(name_or_path, **hub).json("config.json"))
+        return cls.from_dict(Source(name_or_path, **hub).json(CONFIG_FILE))
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Writes `config.json` into a folder, created if need be."""
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
-        (folder / "config.json").write_text(text, encoding="utf-8")
+        write_json(save_directory, CONFIG_FILE, self.to_dict())
 
     def __repr__(self) -> str:
         return f"XcodecConfig {json.dumps(self.to_dict(), indent=2, sort_keys=True)}"

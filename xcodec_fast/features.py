@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import UserDict
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xcodec_fast.hub import Source
+from xcodec_fast.hub import Source, write_json
 
 _log = logging.getLogger(__name__)
 _CONFIG_FILE = "preprocessor_config.json"
@@ -161,10 +160,7 @@ class XcodecFeatureExtractor:
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Writes `preprocessor_config.json` into a folder, created if need be."""
-        folder = Path(save_directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
-        (folder / _CONFIG_FILE).write_text(text, encoding="utf-8")
+        write_json(save_directory, _CONFIG_FILE, self.to_dict())
 
     @classmethod
     def from_pretrained(

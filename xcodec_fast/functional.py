@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 Length = TypeVar("Length", int, Tensor)
 
@@ -33,19 +33,21 @@ def snake(x: Tensor, alpha: Tensor) -> Tensor:
     inverse = (alpha + 1e-9).reciprocal()
     if torch.is_grad_enabled() and (x.requires_grad or alpha.requires_grad):
         return x + inverse * torch.sin(alpha * x).square()
-    # One buffer instead of four: 1.17x on the whole CPU decode.
+    # One buffer instead of four: the CPU decodes 10 s 1.28 times as fast, 1 s 1.11 times (medians on 2 cores).
     return (alpha * x).sin_().square_().mul_(inverse).add_(x)
 
 
-def conv_length(length: Length, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Length:
+def conv_length(length: Length, conv: nn.Conv1d) -> Length:
     """Output positions of a convolution: floor((T + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
-    return (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+    padding, reach = int(conv.padding[0]), conv.dilation[0] * (conv.kernel_size[0] - 1)
+    return (length + 2 * padding - reach - 1) // conv.stride[0] + 1
 
 
 def own_group_norm(x: Tensor, own: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """GroupNorm of one channel a group over each row's own positions: (x - mean) / sqrt(var + eps) weight + bias.
 
-    x: `[B, C, T]`; own: bool `[B, T]`. In two passes: E[x^2] - E[x]^2 errs 7e-5 on 30 s with a DC offset.
+    x: `[B, C, T]`; own: bool `[B, T]`. In two passes: in one, E[x^2] - E[x]^2, a mean 150 times the deviation errs
+    1e-3 and more (30 s at 3,200 positions a second; in two below 3e-5).
     """
     mask = own[:, None]
     count = mask.sum(-1, keepdim=True).clamp(min=1)

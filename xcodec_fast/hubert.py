@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import DerivedModule
 from xcodec_fast.functional import ACTIVATIONS, conv_length, own_group_norm
-from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.intervals import Interval, keep, through
 
 
 class FrontEndLayer(nn.Module):
@@ -38,10 +38,6 @@ class FrontEndLayer(nn.Module):
             self.layer_norm = nn.LayerNorm(channels)
         self.activation = ACTIVATIONS[config.feat_extract_activation]
 
-    def through(self, interval: Interval) -> Interval:
-        """The interval of the layer's outputs."""
-        return interval.through(self.conv.kernel_size[0], self.conv.stride[0])
-
     def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
         """With an interval of outputs a row, the group norm counts those alone; an unpadded layer needs no more."""
         x = self.conv(x)
@@ -62,25 +58,24 @@ class FrontEnd(nn.Module):
         super().__init__()
         in_channels = (1, *config.conv_dim[:-1])
         self.conv_layers: Any = nn.ModuleList(FrontEndLayer(config, i, c) for i, c in enumerate(in_channels))
-        self._geometry = tuple(zip(config.conv_kernel, config.conv_stride, strict=True))
 
     def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
         x = audio[:, None]
         for layer in self.conv_layers:
-            interval = None if interval is None else layer.through(interval)
+            interval = through(interval, layer.conv)
             x = layer(x, interval)
         return x
 
-    def through(self, interval: Interval) -> Interval:
+    def through(self, interval: Interval | None) -> Interval | None:
         """The frames that an interval of samples becomes."""
         for layer in self.conv_layers:
-            interval = layer.through(interval)
+            interval = through(interval, layer.conv)
         return interval
 
     def output_length(self, samples: int) -> int:
         """Frames that `samples` give; 0 or less where they are too few."""
-        for kernel, stride in self._geometry:
-            samples = conv_length(samples, kernel, stride)
+        for layer in self.conv_layers:
+            samples = conv_length(samples, layer.conv)
         return samples
 
 
@@ -234,7 +229,7 @@ class SemanticModel(nn.Module):
     def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
         """With an interval of samples a row, a row's own frames are those of the row alone."""
         features = self.feature_projection(self.feature_extractor(audio, interval).transpose(1, 2))
-        return self.encoder(features, None if interval is None else self.feature_extractor.through(interval))
+        return self.encoder(features, self.feature_extractor.through(interval))
 
 
 class HubertModel(SemanticModel):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xcodec_fast.functional import conv_length
 
@@ -24,15 +24,6 @@ class Interval:
 
     start: Tensor
     length: Tensor
-
-    def through(self, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Interval:
-        """The own outputs of a convolution. Start and length travel apart: start // stride is exact, the end is not."""
-        length = conv_length(self.length, kernel, stride, padding, dilation)
-        return Interval(self.start // stride, length.clamp(min=0))
-
-    def upsampled(self, stride: int) -> Interval:
-        """The own outputs of a transposed convolution that gives `stride` positions for each."""
-        return Interval(self.start * stride, self.length * stride)
 
     def own(self, positions: int) -> Tensor:
         """bool `[B, positions]`."""
@@ -47,3 +38,17 @@ def keep(x: Tensor, interval: Interval | None) -> Tensor:
     own = interval.own(x.shape[-1])
     # Not a product: outside may lie NaN.
     return x.masked_fill(~own.view(len(own), *[1] * (x.ndim - 2), -1), 0)
+
+
+def through(interval: Interval | None, conv: nn.Conv1d) -> Interval | None:
+    """The own outputs of a convolution. Start and length travel apart: start // stride is exact, the end is not."""
+    if interval is None:
+        return None
+    return Interval(interval.start // conv.stride[0], conv_length(interval.length, conv).clamp(min=0))
+
+
+def upsampled(interval: Interval | None, conv: nn.ConvTranspose1d) -> Interval | None:
+    """The own outputs of a transposed convolution that gives its stride of positions for each."""
+    if interval is None:
+        return None
+    return Interval(interval.start * conv.stride[0], interval.length * conv.stride[0])

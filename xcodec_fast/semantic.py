@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from xcodec_fast.config import HubertConfig, WavLMConfig, XcodecConfig
 from xcodec_fast.functional import conv_length
 from xcodec_fast.hubert import HubertModel, SemanticModel
-from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.intervals import Interval, keep, through
 from xcodec_fast.wavlm import WavLMModel
 
 
@@ -40,12 +40,6 @@ def _residual_units(config: XcodecConfig, channels: int) -> nn.ModuleList:
 
 def _channels(config: XcodecConfig) -> list[int]:
     return [int(config.semantic_hidden_size * ratio) for ratio in config.channel_ratios]
-
-
-def _through(conv: nn.Conv1d, interval: Interval | None) -> Interval | None:
-    if interval is None:
-        return None
-    return interval.through(conv.kernel_size[0], conv.stride[0], int(conv.padding[0]))
 
 
 class SemanticEncoderBlock(nn.Module):
@@ -78,16 +72,16 @@ class SemanticEncoder(nn.Module):
 
     def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
         x = self.conv(keep(x, interval))
-        interval = _through(self.conv, interval)
+        interval = through(interval, self.conv)
         for block in self.conv_blocks:
             x = block(x, interval)
-            interval = _through(block.conv, interval)
+            interval = through(interval, block.conv)
         return x
 
     def output_length(self, frames: int) -> int:
         """Frames that `frames` semantic frames give."""
         for conv in (self.conv, *(block.conv for block in self.conv_blocks)):
-            frames = conv_length(frames, conv.kernel_size[0], conv.stride[0], conv.padding[0])
+            frames = conv_length(frames, conv)
         return frames
 
 
