@@ -20,7 +20,7 @@ LAYERS = (
     {"wavlm"},
     {"semantic", "initialization"},
     {"model"},
-    {"seeding", "demo"},
+    {"seeding", "demo", "swap"},
     {"cli"},
 )
 

@@ -4,6 +4,7 @@ from xcodec_fast.config import AcousticConfig, HubertConfig, WavLMConfig, Xcodec
 from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
+from xcodec_fast.swap import accelerate, restore
 
 AutoFeatureExtractor = XcodecFeatureExtractor
 
@@ -18,4 +19,6 @@ __all__ = [
     "XcodecFeatureExtractor",
     "XcodecModel",
     "XcodecOutput",
+    "accelerate",
+    "restore",
 ]
