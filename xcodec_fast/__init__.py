@@ -1,6 +1,7 @@
 """X-Codec, the 16 kHz neural audio codec, as a fast drop-in PyTorch model."""
 
 from xcodec_fast.config import AcousticConfig, HubertConfig, WavLMConfig, XcodecConfig
+from xcodec_fast.container import clip_codes, load_codes, save_codes
 from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
@@ -20,5 +21,8 @@ __all__ = [
     "XcodecModel",
     "XcodecOutput",
     "accelerate",
+    "clip_codes",
+    "load_codes",
     "restore",
+    "save_codes",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from xcodec_fast.config import AcousticConfig
 from xcodec_fast.functional import conv_length, snake
-from xcodec_fast.intervals import Interval, keep, through, upsampled
+from xcodec_fast.intervals import Interval, inputs_of, keep, through, upsampled
 
 DILATIONS = (1, 3, 9)
 
@@ -140,3 +140,14 @@ class AcousticDecoder(nn.Module):
             x = block(x, interval)
             interval = upsampled(interval, block.conv_t1)
         return keep(self.conv2(keep(self.snake1(x), interval)), interval)
+
+    def context(self) -> int:
+        """Frames before and after one on which its audio depends: 10 at the default config."""
+        low, high = 0, math.prod(block.conv_t1.stride[0] for block in self.block) - 1
+        low, high = inputs_of(low, high, self.conv2)
+        for block in reversed(self.block):
+            for unit in (block.res_unit3, block.res_unit2, block.res_unit1):
+                low, high = inputs_of(low, high, unit.conv1)
+            low, high = inputs_of(low, high, block.conv_t1)
+        low, high = inputs_of(low, high, self.conv1)
+        return max(-low, high)

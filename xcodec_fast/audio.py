@@ -1,11 +1,20 @@
-"""Audio files: read as mono at the model's rate, and written."""
+"""Audio files: read as mono at the model's rate, whole or piece by piece, and written."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+
+from xcodec_fast.whole import written_whole
+
+# soundfile and soxr are imported where they are used: a machine that only encodes tensors may lack them.
+
+_BLOCK = 1 << 16  # samples of the file that are read at a time
 
 
 @dataclass(frozen=True)
@@ -18,43 +27,154 @@ class Audio:
     file_channels: int
 
 
-def load_audio(path: str | Path, sample_rate: int) -> Audio:
-    """Reads any file that soundfile reads, mixed down to mono and resampled (soxr, HQ) to `sample_rate` Hz.
+class AudioReader:
+    """Reads any file that soundfile reads, resampled (soxr, HQ) to `sample_rate` Hz, however long, piece by piece.
+
+    The pieces are, put together, bit for bit what resampling the whole gives. `mono` mixes channels down by their
+    mean; without it a file of several is an error.
+
+    Attributes: file_rate (Hz), file_channels, file_samples (those read so far), expected (samples at `sample_rate` that
+    the file's header promises; 0 where it does not tell).
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not audio, no samples, or samples that are not finite.
+        ValueError: not audio, no samples, samples that are not finite, several channels without `mono`, a wrong rate.
     """
-    # Both are imported where they are used: a machine that only encodes tensors may lack them.
-    import soundfile
-    import soxr
 
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} is not a file" if Path(path).exists() else f"{path} does not exist")
-    try:
-        samples, file_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path} is not an audio file that soundfile reads: {error}") from error
-    channels = samples.shape[1]
-    mono = samples.mean(1)
-    if len(mono) == 0:
-        raise ValueError(f"{path} holds no samples")
-    if not np.isfinite(mono).all():
-        raise ValueError(f"{path} holds samples that are NaN or infinite")
-    if file_rate != sample_rate:
-        mono = soxr.resample(mono, file_rate, sample_rate)
-        if len(mono) == 0:
-            raise ValueError(
-                f"{path} is too short: its {len(samples)} samples at {file_rate} Hz give none at {sample_rate} Hz"
-            )
-    return Audio(np.ascontiguousarray(mono, dtype=np.float32), sample_rate, file_rate, channels)
+    def __init__(self, path: str | Path, sample_rate: int, mono: bool = False) -> None:
+        import soundfile
+        import soxr
+
+        _check_rate(sample_rate)
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path} is not a file" if Path(path).exists() else f"{path} does not exist")
+        self.path = path
+        self.sample_rate = sample_rate
+        self.file_samples = 0
+        try:
+            self._file = soundfile.SoundFile(path)
+        except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: .raw, which tells nothing of itself
+            raise ValueError(f"{path} is not an audio file that soundfile reads: {_reason(error)}") from error
+        self.file_rate, self.file_channels = self._file.samplerate, self._file.channels
+        self.expected = self._file.frames * sample_rate // self.file_rate if 0 < self._file.frames < 1 << 40 else 0
+        if self.file_channels > 1 and not mono:
+            self.close()
+            raise ValueError(f"{path} has {self.file_channels} channels, but the codec is mono: mix them by --mono")
+        self._resampler: Any = None
+        if self.file_rate != sample_rate:
+            self._resampler = soxr.ResampleStream(self.file_rate, sample_rate, 1, dtype="float32")
+        self._ready: list[np.ndarray] = []
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def read(self, samples: int | None = None) -> np.ndarray:
+        """The next `samples` samples, or all that are left: float32 `[n]`, n less only where the file ends."""
+        count = sum(map(len, self._ready))
+        while not self._ended and (samples is None or count < samples):
+            self._ready.append(self._next_block())
+            count += len(self._ready[-1])
+        joined = np.concatenate([*self._ready, np.zeros(0, np.float32)])
+        end = len(joined) if samples is None else samples
+        self._ready = [joined[end:]]
+        return joined[:end]
+
+    def _next_block(self) -> np.ndarray:
+        import soundfile
+
+        try:
+            block = self._file.read(_BLOCK, dtype="float32", always_2d=True).mean(1)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"{self.path} is damaged: {_reason(error)}") from error
+        self._ended = len(block) < _BLOCK
+        self.file_samples += len(block)
+        if not np.isfinite(block).all():
+            raise ValueError(f"{self.path} holds samples that are NaN or infinite")
+        if self._ended and self.file_samples == 0:
+            raise ValueError(f"{self.path} holds no samples")
+        return block if self._resampler is None else self._resampler.resample_chunk(block, last=self._ended)
+
+
+def load_audio(path: str | Path, sample_rate: int) -> Audio:
+    """Reads any file that soundfile reads, mixed down to mono and resampled (soxr, HQ) to `sample_rate` Hz.
+
+    Raises as `AudioReader` does, and ValueError where resampling leaves nothing.
+    """
+    with AudioReader(path, sample_rate, mono=True) as reader:
+        samples = reader.read()
+        if len(samples) == 0:
+            raise ValueError(too_short(reader))
+        return Audio(samples, sample_rate, reader.file_rate, reader.file_channels)
+
+
+def too_short(reader: AudioReader) -> str:
+    """Says that resampling has left nothing of a file."""
+    return (
+        f"{reader.path} is too short: its {reader.file_samples} samples at {reader.file_rate} Hz give none at "
+        f"{reader.sample_rate} Hz"
+    )
+
+
+@contextmanager
+def audio_writer(path: str | Path, sample_rate: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Gives a function that appends mono samples `[n]` to a file; the suffix names the format.
+
+    Values beyond [-1, 1] are clipped. Written as 16-bit PCM where the format has it, else as the format's own default.
+    The file is there when the block has ended without an error. Raises ValueError on an unknown suffix, a wrong rate,
+    and samples that are not finite or not `[n]`, OSError where the file cannot be written.
+    """
+    import soundfile
+
+    _check_rate(sample_rate)
+    kind = Path(path).suffix[1:].upper()
+    if kind not in soundfile.available_formats():
+        known = ", ".join(f".{name.lower()}" for name in ("WAV", "FLAC", "OGG", "MP3"))
+        raise ValueError(f"{path} cannot be written: its suffix must be that of an audio format, such as {known}")
+    subtype = "PCM_16" if soundfile.check_format(kind, "PCM_16") else soundfile.default_subtype(kind)
+
+    def append(samples: np.ndarray) -> None:
+        samples = np.asarray(samples)
+        if samples.ndim != 1 or samples.dtype.kind != "f":
+            raise ValueError(f"samples must be floats [n], but are {samples.dtype} {list(samples.shape)}")
+        if not np.isfinite(samples).all():
+            raise ValueError(f"{path} cannot be written: some samples are NaN or infinite")
+        file.write(np.clip(samples, -1, 1))
+
+    with written_whole(path) as temporary:
+        try:
+            with soundfile.SoundFile(temporary, "w", sample_rate, 1, subtype, format=kind) as file:
+                yield append
+        except soundfile.LibsndfileError as error:
+            raise OSError(f"{path} cannot be written at {sample_rate} Hz: {_reason(error)}") from error
 
 
 def save_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Writes mono samples `[T]` as 16-bit PCM, values beyond [-1, 1] clipped. Raises OSError where it cannot."""
+    """Writes mono samples `[T]`; the format is the suffix's. Raises as `audio_writer` does."""
+    with audio_writer(path, sample_rate) as append:
+        append(samples)
+
+
+def is_audio_name(path: Path) -> bool:
+    """Whether the suffix is one of an audio format that soundfile knows."""
     import soundfile
 
-    try:
-        soundfile.write(path, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16")
-    except soundfile.LibsndfileError as error:
-        raise OSError(f"{path} cannot be written: {error}") from error
+    # .raw tells nothing of itself; the others are further suffixes of formats that are there.
+    return path.suffix[1:].upper() in {*soundfile.available_formats(), "AIF", "AIFC", "OGA", "OPUS"} - {"RAW"}
+
+
+def _check_rate(sample_rate: Any) -> None:
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
+        raise ValueError(f"sample_rate is {sample_rate!r}, but must be a whole number of Hz, 1 or more")
+
+
+def _reason(error: Exception) -> str:
+    """What the library says, without the temporary or repeated path that it puts before."""
+    return getattr(error, "error_string", str(error))

@@ -2,21 +2,147 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from xcodec_fast import transcode
+from xcodec_fast.audio import is_audio_name
+from xcodec_fast.cli_info import codes_text, describe, size_text, windows_text
+from xcodec_fast.cli_paths import pair_paths
+from xcodec_fast.cli_work import ERRORS, Device, Models, as_line, each_file
+from xcodec_fast.codes_info import ClipCodes, CodesInfo
+from xcodec_fast.container import SUFFIXES, check_suffix, load_codes, save_codes
 from xcodec_fast.demo import run_demo
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="INPUT OUTPUT", help="Or any number of files and folders, with --output-dir.")
+]
+OutputDir = Annotated[Path | None, typer.Option(help="Write an output for each input into this folder; created.")]
+Model = Annotated[str, typer.Option(help="An embedded model, a checkpoint folder or a hub id.")]
+Bandwidth = Annotated[float | None, typer.Option(help="kbps, one of the model's; its highest if left out.")]
+OnDevice = Annotated[Device, typer.Option(help="Where to compute.")]
+Window = Annotated[
+    str,
+    typer.Option(
+        metavar="SECONDS|none",
+        help="Encode longer files in windows of this length, each with 2 s of context on both sides; 'none': at once. "
+        "If left out: 20 for files over 60 s.",
+    ),
+]
+Mono = Annotated[bool, typer.Option("--mono", help="Mix several channels down.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")]
+SampleRate = Annotated[
+    str | None,
+    typer.Option(metavar="original|HZ", help="Resample to the rate of what was encoded, or to this; else the model's."),
+]
 
-@app.callback()
-def _commands() -> None:
+
+class CodesSuffix(StrEnum):
+    """Formats of codes."""
+
+    xcodec = ".xcodec"
+    npz = ".npz"
+
+
+@app.callback(invoke_without_command=True)
+def _commands(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     """X-Codec, the 16 kHz neural audio codec."""
+    if show_version:
+        print(version("xcodec-fast"))
+
+
+@app.command()
+def encode(
+    paths: Paths,
+    output_dir: OutputDir = None,
+    suffix: Annotated[CodesSuffix, typer.Option(help="Of the outputs in --output-dir.")] = CodesSuffix.xcodec,
+    model: Model = "xcodec-tiny",
+    bandwidth: Bandwidth = None,
+    device: OnDevice = Device.auto,
+    window: Window = "auto",
+    mono: Mono = False,
+    force: Force = False,
+) -> None:
+    """Audio to codes. OUTPUT ends in .xcodec (packed bits) or .npz (for numpy)."""
+    seconds = _as_window(window)
+    pairs = pair_paths(paths, output_dir, suffix.value, force, is_audio_name)
+    for _, output in pairs:
+        check_suffix(output)
+    models = Models(device)
+
+    def work(source: Path, output: Path, progress: transcode.Progress) -> str:
+        clip = transcode.encode_file(
+            models.load(model), source, bandwidth=bandwidth, window=seconds, mono=mono, progress=progress
+        )
+        save_codes(output, clip)
+        return f"{source} -> {output}: {_summary(clip.info)}, {size_text(output, clip.info)}"
+
+    each_file(pairs, work)
+
+
+@app.command()
+def decode(
+    paths: Paths,
+    output_dir: OutputDir = None,
+    model: Annotated[str | None, typer.Option(help="Of the codes, where the file does not name a known one.")] = None,
+    device: OnDevice = Device.auto,
+    sample_rate: SampleRate = None,
+    force: Force = False,
+) -> None:
+    """Codes to audio. OUTPUT's suffix names the format, such as .wav, .flac or .ogg."""
+    rate = _as_sample_rate(sample_rate)
+    pairs = pair_paths(paths, output_dir, ".wav", force, lambda path: path.suffix.lower() in SUFFIXES)
+    models = Models(device)
+
+    def work(source: Path, output: Path, progress: transcode.Progress) -> str:
+        clip = load_codes(source)
+        return _decode(models, model, source, clip, output, rate, progress)
+
+    each_file(pairs, work)
+
+
+@app.command()
+def roundtrip(
+    paths: Paths,
+    output_dir: OutputDir = None,
+    model: Model = "xcodec-tiny",
+    bandwidth: Bandwidth = None,
+    device: OnDevice = Device.auto,
+    window: Window = "auto",
+    sample_rate: SampleRate = None,
+    mono: Mono = False,
+    force: Force = False,
+) -> None:
+    """Audio to codes and back to audio, to hear what a bandwidth costs."""
+    seconds, rate = _as_window(window), _as_sample_rate(sample_rate)
+    pairs = pair_paths(paths, output_dir, ".wav", force, is_audio_name)
+    models = Models(device)
+
+    def work(source: Path, output: Path, progress: transcode.Progress) -> str:
+        clip = transcode.encode_file(
+            models.load(model), source, bandwidth=bandwidth, window=seconds, mono=mono, progress=progress
+        )
+        return _decode(models, model, source, clip, output, rate, progress)
+
+    each_file(pairs, work)
+
+
+@app.command()
+def info(name: Annotated[str, typer.Argument(metavar="FILE_OR_MODEL")]) -> None:
+    """What a file of codes, or a model as --model takes it, holds."""
+    for line in describe(name):
+        print(line)
 
 
 @app.command()
@@ -24,16 +150,60 @@ def demo(
     audio: Annotated[
         Path | None, typer.Argument(help="Any file that soundfile reads; a speech clip if left out.")
     ] = None,
-    output_dir: Annotated[Path, typer.Option(help="Where the WAVs and the PNG go; created.")] = Path("demo"),
+    output_dir: Annotated[Path, typer.Option(help="Where the files go; created.")] = Path("demo"),
 ) -> None:
-    """Encode and decode a clip with the embedded model; write both as WAV, and a picture."""
+    """Encode and decode a clip with the embedded model; write the codes, both as WAV, and a picture."""
     run_demo(audio, output_dir, Console(highlight=False, soft_wrap=True))
+
+
+def _decode(
+    models: Models,
+    model: str | None,
+    source: Path,
+    clip: ClipCodes,
+    output: Path,
+    rate: int | Literal["original"] | None,
+    progress: transcode.Progress,
+) -> str:
+    written_rate = clip.info.original_rate if rate == "original" else rate or clip.info.sample_rate
+    samples = transcode.decode_file(
+        models.load_for(source, clip.info, model), clip, output, sample_rate=written_rate, progress=progress
+    )
+    return f"{source} -> {output}: {_summary(clip.info)}, {samples} samples at {written_rate} Hz"
+
+
+def _summary(codes: CodesInfo) -> str:
+    windows = "" if codes.windows is None else f", in windows {windows_text(codes)}"
+    return f"{codes.seconds:.2f} s{windows}, {codes_text(codes)}"
+
+
+def _as_window(text: str) -> float | Literal["auto"] | None:
+    if text in ("auto", "none"):
+        return "auto" if text == "auto" else None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        raise typer.BadParameter(f"{text!r} is neither a number of seconds above 0 nor 'none'", param_hint="--window")
+    return seconds
+
+
+def _as_sample_rate(text: str | None) -> int | Literal["original"] | None:
+    if text is None or text == "original":
+        return None if text is None else "original"
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise typer.BadParameter(
+            f"{text!r} is neither 'original' nor a rate of 1..1000000 Hz", param_hint="--sample-rate"
+        )
+    return int(text)
 
 
 def main() -> None:
     """Entry point of the `xcodec-fast` command."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     try:
         app()
-    except (OSError, ValueError) as error:
-        print(f"xcodec-fast: {error}", file=sys.stderr)
+    except ERRORS as error:
+        print(as_line(error), file=sys.stderr)
         sys.exit(1)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = ("xcodec-tiny",)
+PUBLISHED = tuple(
+    f"hf-audio/xcodec-{name}"
+    for name in ("hubert-librispeech", "wavlm-mls", "wavlm-more-data", "hubert-general", "hubert-general-balanced")
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,11 @@ class Source:
             raise NotADirectoryError(f"{path} is a file; a checkpoint is a folder with config.json and its weights")
         return path / self.subfolder if path.is_dir() else None
 
+    def model_id(self) -> str:
+        """The name under which others can find the model; of a folder, its own name without where it lies."""
+        folder = self.folder()
+        return str(self.name_or_path) if folder is None or self.name_or_path in EMBEDDED else folder.resolve().name
+
     def file(self, filename: str) -> Path:
         """The path of a file, downloaded if need be. Raises FileNotFoundError that says where it was looked for."""
         folder = self.folder()
@@ -51,6 +61,13 @@ class Source:
         return read_json(self.file(filename))
 
     def _download(self, filename: str) -> Path:
+        name = str(self.name_or_path)
+        known = f"{name!r} is neither an embedded model ({', '.join(EMBEDDED)}) nor an existing folder"
+        if "/" not in name:
+            alike = get_close_matches(name, (*EMBEDDED, *PUBLISHED), n=1)
+            raise FileNotFoundError(
+                f"{known}, nor a hub id (owner/name)" + (f"; did you mean {alike[0]!r}?" if alike else "")
+            )
         # Imported where it is used: it takes a quarter of a second.
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import (
@@ -60,8 +77,6 @@ class Source:
             LocalEntryNotFoundError,
         )
 
-        name = str(self.name_or_path)
-        known = f"{name!r} is neither an embedded model ({', '.join(EMBEDDED)}) nor an existing folder"
         try:
             path = hf_hub_download(
                 name,

@@ -52,3 +52,11 @@ def upsampled(interval: Interval | None, conv: nn.ConvTranspose1d) -> Interval |
     if interval is None:
         return None
     return Interval(interval.start * conv.stride[0], interval.length * conv.stride[0])
+
+
+def inputs_of(low: int, high: int, conv: nn.Conv1d | nn.ConvTranspose1d) -> tuple[int, int]:
+    """The first and the last input on which the outputs low ... high of a convolution depend."""
+    reach, stride, pad = (conv.kernel_size[0] - 1) * conv.dilation[0], conv.stride[0], int(conv.padding[0])
+    if isinstance(conv, nn.ConvTranspose1d):  # input i reaches the outputs i * stride - pad + (0 ... reach)
+        return -((reach - low - pad) // stride), (high + pad) // stride
+    return low * stride - pad, high * stride - pad + reach

@@ -15,9 +15,13 @@ from xcodec_fast.hub import Source
 
 
 class PretrainedModel(nn.Module):
-    """A model made from an `XcodecConfig` alone."""
+    """A model made from an `XcodecConfig` alone.
+
+    model_id: the embedded model, the hub id, or the folder's name that it was loaded from; "" for a new one.
+    """
 
     config: XcodecConfig
+    model_id: str = ""
 
     def __init__(self, config: XcodecConfig) -> None:
         super().__init__()
@@ -71,6 +75,7 @@ class PretrainedModel(nn.Module):
         with torch.device("meta"):
             model = cls(config)
         load_state_dict(model, state, _as_dtype(dtype, torch_dtype, named) or stored, placement)
+        model.model_id = source.model_id()
         return model.eval()
 
     def save_pretrained(self, save_directory: str | Path, *, max_shard_size: int | str = "5GB") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any
 
@@ -76,6 +77,13 @@ class ResidualVectorQuantizer(nn.Module):
         if bandwidth is None or bandwidth <= 0:
             return self.num_quantizers
         return max(1, math.floor(bandwidth / self.get_bandwidth_per_quantizer()))
+
+    def codebooks_hash(self) -> bytes:
+        """BLAKE2b, 16 bytes, of the entries as little-endian float32, stage after stage: which codebooks these are."""
+        digest = hashlib.blake2b(digest_size=16)
+        for quantizer in self.quantizers:
+            digest.update(quantizer.codebook.embed.detach().float().cpu().numpy().astype("<f4").tobytes())
+        return digest.digest()
 
     def encode(self, embeddings: Tensor, bandwidth: float | None = None) -> Tensor:
         """Embeddings `[B, D, F]` -> codes `[Q, B, F]`, int64, Q the stages that `bandwidth` (kbps) pays for."""

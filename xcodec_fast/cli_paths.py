@@ -1,0 +1,67 @@
+"""The command line's paths: which input becomes which output, refused before any work is done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def pair_paths(
+    paths: Sequence[Path], output_dir: Path | None, suffix: str, force: bool, is_input: Callable[[Path], bool]
+) -> list[tuple[Path, Path]]:
+    """INPUT OUTPUT, or INPUT... with an output folder, as pairs of input and output.
+
+    In the folder, made by `make_folder`, an output has its input's name with `suffix`. An input that is a folder stands
+    for the files in it, and below, that `is_input` takes; they keep their subfolders.
+
+    Raises FileNotFoundError, FileExistsError and ValueError where no output could be written, or would replace
+    something without `force`.
+    """
+    if output_dir is None:
+        pairs = [_single(paths)]
+    else:
+        if output_dir.exists() and not output_dir.is_dir():
+            raise FileExistsError(f"--output-dir {output_dir} is not a folder")
+        pairs = [pair for path in paths for pair in _into(path, output_dir, suffix, is_input)]
+    for output, times in Counter(output for _, output in pairs).items():
+        if times > 1:
+            inputs = ", ".join(str(source) for source, target in pairs if target == output)
+            raise ValueError(f"{output} would be written {times} times, from {inputs}")
+    for source, output in pairs:
+        if output.exists() and source.exists() and output.samefile(source):
+            raise ValueError(f"{output} is the input itself: give another output")
+        if output.exists() and not force:
+            raise FileExistsError(f"{output} exists already: --force replaces it")
+    return pairs
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it; raises OSError that names what is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"the folder {path} cannot be made: {error.strerror}") from error
+
+
+def _single(paths: Sequence[Path]) -> tuple[Path, Path]:
+    if len(paths) != 2:
+        raise ValueError(
+            f"give one input and one output, or --output-dir with any number of inputs; there are {len(paths)} paths"
+        )
+    source, output = paths
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder: folders are taken with --output-dir")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"{output} cannot be written: there is no folder {output.parent}")
+    return source, output
+
+
+def _into(path: Path, output_dir: Path, suffix: str, is_input: Callable[[Path], bool]) -> list[tuple[Path, Path]]:
+    if not path.is_dir():
+        return [(path, output_dir / path.with_suffix(suffix).name)]
+    found = sorted(file for file in path.rglob("*") if file.is_file() and is_input(file))
+    if not found:
+        raise FileNotFoundError(f"{path} holds no file that could be an input")
+    return [(file, output_dir / file.relative_to(path).with_suffix(suffix)) for file in found]

@@ -1,0 +1,104 @@
+"""What the commands have in common: loading a model, going through files with a progress bar, errors as one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from xcodec_fast import transcode
+from xcodec_fast.cli_paths import make_folder
+from xcodec_fast.codes_info import CodesInfo
+from xcodec_fast.container import check_model
+from xcodec_fast.hub import EMBEDDED, PUBLISHED
+from xcodec_fast.model import XcodecModel
+
+ERRORS = (OSError, ValueError, MemoryError, torch.OutOfMemoryError)
+
+
+class Device(StrEnum):
+    """Where to compute; `auto` is the first of cuda, mps and cpu that is there."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Models:
+    """Loads the model that is asked for, or that a file names, once each."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = _available(device)
+        self._loaded: dict[str, XcodecModel] = {}
+
+    def load(self, name: str) -> XcodecModel:
+        """An embedded model, a folder or a hub id. Raises as `XcodecModel.from_pretrained` does."""
+        if name not in self._loaded:
+            model = self._loaded[name] = XcodecModel.from_pretrained(name, device=self.device)
+            if not getattr(model.config, "trained", True):
+                print(f"note: the weights of {name} are seeded, not trained: it decodes to noise")
+        return self._loaded[name]
+
+    def load_for(self, path: Path, info: CodesInfo, given: str | None) -> XcodecModel:
+        """The model of a file of codes: the given one, or the one that it names, if that is embedded or published.
+
+        Raises ValueError where the file names another, or was made by another than the given.
+        """
+        if given is None and info.model_id not in (*EMBEDDED, *PUBLISHED):
+            named = f"{info.model_id!r}, which is neither embedded nor published" if info.model_id else "nothing"
+            raise ValueError(f"{path} names as its model {named}: give --model")
+        model = self.load(info.model_id if given is None else given)
+        check_model(path, info, model)
+        return model
+
+
+def _available(device: Device) -> str:
+    if device is Device.auto:
+        mps = torch.backends.mps.is_available()
+        return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    return device.value
+
+
+def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, transcode.Progress], str]) -> None:
+    """Calls work(input, output, progress) for each pair and prints its line; one that fails does not stop the rest.
+
+    Raises what the work of a single pair raises, or ValueError with the number of those that failed.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    failed = 0
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        files = bar.add_task("files", total=len(pairs), visible=len(pairs) > 1)
+        for source, output in pairs:
+            task = bar.add_task(escape(source.name), total=None)
+
+            def advance(done: float, total: float | None, task: TaskID = task) -> None:
+                bar.update(task, completed=done, total=total)
+
+            try:
+                make_folder(output.parent)
+                line = work(source, output, advance)
+            except ERRORS as error:
+                if len(pairs) == 1:
+                    raise
+                failed += 1
+                print(as_line(error), file=sys.stderr)
+            else:
+                print(line)
+            bar.remove_task(task)
+            bar.advance(files)
+    if failed:
+        raise ValueError(f"{failed} of {len(pairs)} files failed")
+
+
+def as_line(error: BaseException) -> str:
+    """An error as the line that a user reads."""
+    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    return f"xcodec-fast: {' '.join(text.split()) or type(error).__name__}"

@@ -1,0 +1,52 @@
+"""Windows: how audio that is too long to be encoded at once, or not all there yet, is cut, in frames.
+
+          window n
+     |<-------------------------------->|
+     | left |        chunk        | lookahead |
+    ........[nH ........... (n+1)H)...........
+            its codes are what is kept
+
+The codes of chunk n are, by definition, those that the audio of its window alone gives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Window:
+    """Window n: frames [start, stop) are encoded, of which [first, last) are kept."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Chunks of `chunk` frames, each encoded with up to `left` frames before and `lookahead` after it.
+
+    Raises ValueError where chunk < 1, left < 0 or lookahead < 0.
+    """
+
+    chunk: int
+    left: int
+    lookahead: int
+
+    def __post_init__(self) -> None:
+        for field, least in zip(fields(self), (1, 0, 0), strict=True):
+            if getattr(self, field.name) < least:
+                raise ValueError(f"{field.name} is {getattr(self, field.name)} frames, but must be {least} or more")
+
+    def needed(self, n: int) -> int:
+        """Frames of the clip that must be there for chunk n, unless the clip ends before."""
+        return (n + 1) * self.chunk + self.lookahead
+
+    def window(self, n: int, frames: int) -> Window | None:
+        """Window n of a clip of `frames` frames; None where the clip has no chunk n."""
+        first = n * self.chunk
+        if first >= frames:
+            return None
+        return Window(max(0, first - self.left), min(frames, self.needed(n)), first, min(frames, first + self.chunk))
