@@ -20,7 +20,8 @@ _LONGEST_METADATA = 1 << 16
 def write_npz(path: Path, codes: np.ndarray, info: CodesInfo) -> None:
     """Writes codes `[Q, F]`, each below 65536."""
     metadata = json.dumps({**asdict(info), "codebooks": info.codebooks.hex()})
-    np.savez(path, codes=codes.astype(np.uint16), metadata=np.array(metadata))
+    with open(path, "wb") as file:  # to a name, numpy may add a suffix
+        np.savez(file, codes=codes.astype(np.uint16), metadata=np.array(metadata))
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, CodesInfo]:
@@ -32,7 +33,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, CodesInfo]:
                 raise ValueError("metadata is no string")
             info = _info(json.loads(str(metadata)))
             codes = _member(archive, "codes", 2 * info.quantizers * info.frames + 4096)
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError) as error:
+    except Exception as error:  # what zipfile and numpy raise on damage is of a dozen kinds
         raise ValueError(f"{path} is not an .npz file of codes: {error}") from error
     if codes.dtype != np.uint16 or codes.shape != (info.quantizers, info.frames):
         raise ValueError(

@@ -28,7 +28,7 @@ class Window:
 class Windows:
     """Chunks of `chunk` frames, each encoded with up to `left` frames before and `lookahead` after it.
 
-    Raises ValueError where chunk < 1, left < 0 or lookahead < 0.
+    Raises ValueError where one is no integer, chunk < 1, left < 0 or lookahead < 0.
     """
 
     chunk: int
@@ -37,8 +37,9 @@ class Windows:
 
     def __post_init__(self) -> None:
         for field, least in zip(fields(self), (1, 0, 0), strict=True):
-            if getattr(self, field.name) < least:
-                raise ValueError(f"{field.name} is {getattr(self, field.name)} frames, but must be {least} or more")
+            frames = getattr(self, field.name)
+            if not isinstance(frames, int) or frames < least:
+                raise ValueError(f"{field.name} is {frames!r} frames, but must be an integer of {least} or more")
 
     def needed(self, n: int) -> int:
         """Frames of the clip that must be there for chunk n, unless the clip ends before."""

@@ -1,0 +1,286 @@
+"""Files of any length to codes and back: windows by definition, tiles equal to one-shot, lengths to the sample."""
+
+import copy
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xcodec_fast import XcodecFeatureExtractor, XcodecModel, clip_codes
+from xcodec_fast.audio import AudioReader, audio_writer, load_audio, save_audio
+from xcodec_fast.codes_info import ClipCodes
+from xcodec_fast.transcode import decode_file, decode_tiles, encode_file
+from xcodec_fast.windows import Window, Windows
+
+from .equality import assert_same_audio
+
+RATE = 16000
+
+
+@pytest.fixture
+def wav(tmp_path, speech):
+    """A function that writes the first samples of the clip as a file, repeated where it is too short."""
+
+    def write(samples, rate=RATE, name="in.wav"):
+        soundfile.write(tmp_path / name, np.resize(speech.numpy(), samples), rate, "FLOAT", format="WAV")
+        return tmp_path / name
+
+    return write
+
+
+def _encode(model, audio):
+    """Codes of samples `[n]`, padded as the feature extractor does."""
+    hop = model.config.hop_length
+    inputs = XcodecFeatureExtractor(hop_length=hop)(np.asarray(audio), sampling_rate=RATE, return_tensors="pt")
+    return model.encode(inputs["input_values"]).audio_codes
+
+
+@given(chunk=st.integers(1, 9), left=st.integers(0, 12), lookahead=st.integers(0, 12), frames=st.integers(0, 60))
+def test_windows_cover_every_frame_once(chunk, left, lookahead, frames):
+    windows = Windows(chunk, left, lookahead)
+    every = list(itertools.takewhile(bool, (windows.window(n, frames) for n in itertools.count())))
+    assert [f for w in every for f in range(w.first, w.last)] == list(range(frames))
+    for n, window in enumerate(every):
+        assert window == Window(
+            max(0, n * chunk - left), min(frames, (n + 1) * chunk + lookahead), n * chunk, min(frames, (n + 1) * chunk)
+        )
+
+
+@pytest.mark.parametrize("fields", [(0, 0, 0), (1, -1, 0), (1, 0, -1), (1.5, 0, 0)])
+def test_windows_that_cannot_be(fields):
+    with pytest.raises(ValueError, match="frames, but must be an integer of"):
+        Windows(*fields)
+
+
+@pytest.mark.parametrize("samples", [1, 79, 80, 319, 320, 321, 16000, 16001, 15999])
+def test_a_short_file_is_what_the_extractor_and_encode_give(tiny, wav, speech, samples):
+    clip = encode_file(tiny, wav(samples))
+    assert torch.equal(clip.audio_codes, _encode(tiny, speech[:samples]))
+    assert (clip.info.samples, clip.info.original_samples, clip.info.windows) == (samples, samples, None)
+
+
+@pytest.mark.parametrize("name", ["hubert", "wavlm", "hop-640"])
+@pytest.mark.parametrize("extra", [-1, 0, 1, 7777])
+def test_windows_give_the_codes_of_each_windows_audio(pair, wav, speech, name, extra):
+    model = pair(name).ours
+    hop = model.config.hop_length
+    samples = 2 * RATE + extra  # windows of 1 s: two, or a third with a little
+    clip = encode_file(model, wav(samples), window=1.0)
+    chunk, context = RATE // hop, 2 * RATE // hop
+    assert clip.info.windows == Windows(chunk, context, context)
+    frames = -(-samples // hop)
+    assert clip.audio_codes.shape[2] == frames
+    for first in range(0, frames, chunk):
+        start, stop = max(0, first - context), min(frames, first + chunk + context)
+        codes = _encode(model, speech[start * hop : min(samples, stop * hop)])
+        kept = codes[..., first - start : min(first + chunk, frames) - start]
+        assert torch.equal(clip.audio_codes[..., first : first + chunk], kept)
+
+
+def test_which_files_are_cut(tiny, wav):
+    def windows(seconds, extra=0, **options):
+        return encode_file(tiny, wav(seconds * RATE + extra), **options).info.windows
+
+    assert windows(60) is None
+    assert windows(60, 1) == Windows(1000, 100, 100)
+    assert windows(60, 1, window=None) is None
+    assert windows(3, window=3) is None
+    assert windows(3, 1, window=3) == Windows(150, 100, 100)
+    assert windows(1, window=0.001) == Windows(1, 100, 100)  # rounded up to a frame
+
+
+@pytest.mark.parametrize("window", [0, -1, float("nan"), float("inf")])
+def test_a_window_that_cannot_be(tiny, wav, window):
+    with pytest.raises(ValueError, match="must be above 0"):
+        encode_file(tiny, wav(320), window=window)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 96000])
+@pytest.mark.parametrize("window", [None, 0.5])
+def test_any_rate_gives_the_codes_of_the_resampled_whole(tiny, wav, rate, window):
+    file = wav(rate + 123, rate)
+    clip = encode_file(tiny, file, window=window)
+    audio = load_audio(file, RATE).samples
+    assert (clip.info.original_rate, clip.info.original_samples) == (rate, rate + 123)
+    assert clip.info.samples == len(audio)
+    soundfile.write(file, audio, RATE, "FLOAT")
+    assert torch.equal(encode_file(tiny, file, window=window).audio_codes, clip.audio_codes)
+
+
+def test_progress_is_told(tiny, wav, tmp_path):
+    told = []
+    clip = encode_file(tiny, wav(5 * RATE // 2), window=1, progress=lambda *at: told.append(at))
+    assert told == [(1, 2.5), (2, 2.5), (2.5, 2.5)]
+    told.clear()
+    decode_file(tiny, clip, tmp_path / "a.wav", progress=lambda *at: told.append(at))
+    assert told == [(2.5, 2.5)]
+
+
+def test_bandwidths(tiny, wav):
+    file = wav(RATE)
+    assert encode_file(tiny, file, bandwidth=1).audio_codes.shape == (1, 2, 50)
+    with pytest.raises(ValueError, match="bandwidth 3 kbps"):
+        encode_file(tiny, file, bandwidth=3)
+
+
+@pytest.mark.parametrize("name", ["hubert", "hop-640", "ratio-3"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("frames", [1, 49, 50, 51, 149])
+def test_tiles_equal_one_shot(pair, monkeypatch, name, dtype, frames):
+    monkeypatch.setattr("xcodec_fast.transcode._TILE_FRAMES", 50)
+    model = copy.deepcopy(pair(name).ours).to(dtype)
+    codes = torch.randint(model.config.codebook_size, (1, model.config.num_quantizers, frames))
+    pieces = list(decode_tiles(model, codes))
+    assert len(pieces) == -(-frames // 50)
+    with torch.inference_mode():
+        assert_same_audio(model.decode(codes).audio_values[0, 0], torch.cat(pieces))
+
+
+@pytest.mark.parametrize("name", ["hubert", "hop-640", "ratio-3"])
+def test_the_decoders_context_is_what_its_layers_reach(pair, name):
+    decoder = copy.deepcopy(pair(name).ours.acoustic_decoder).double()
+    context, frames = decoder.context(), 2 * decoder.context() + 9
+    x = torch.randn(1, decoder.conv1.in_channels, frames, dtype=torch.float64, requires_grad=True)
+    audio = decoder(x).view(frames, -1)
+    (gradient,) = torch.autograd.grad(audio[frames // 2].square().sum(), x)
+    reached = gradient.abs().sum(1)[0].nonzero()[:, 0] - frames // 2
+    assert (reached.min(), reached.max()) == (-context, context)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
+@pytest.mark.parametrize("samples", [1, 100, 12345])
+def test_the_decoded_length_is_the_inputs(tiny, wav, tmp_path, rate, samples):
+    clip = encode_file(tiny, wav(samples, rate)) if samples * RATE >= rate else None
+    if clip is None:
+        return
+    for sample_rate, expected in ((None, clip.info.samples), (rate, samples), (RATE, clip.info.samples)):
+        if sample_rate == RATE == rate:
+            expected = samples
+        assert decode_file(tiny, clip, tmp_path / "a.wav", sample_rate=sample_rate) == expected
+        info = soundfile.info(tmp_path / "a.wav")
+        assert (info.frames, info.samplerate, info.channels) == (expected, sample_rate or RATE, 1)
+
+
+def test_decoded_audio_is_the_models(tiny, wav, tmp_path, monkeypatch):
+    clip = encode_file(tiny, wav(3 * RATE + 17))
+    whole = tiny.decode(clip.audio_codes).audio_values[0, 0, : 3 * RATE + 17].detach().clamp(-1, 1).numpy()
+    monkeypatch.setattr("xcodec_fast.transcode._TILE_FRAMES", 40)
+    decode_file(tiny, clip, tmp_path / "a.wav")
+    assert np.abs(soundfile.read(tmp_path / "a.wav")[0] - whole).max() < 1e-4  # 16 bits
+    decode_file(tiny, clip, tmp_path / "b.wav", sample_rate=48000)
+    resampled = soxr.resample(whole, RATE, 48000)
+    assert np.abs(soundfile.read(tmp_path / "b.wav")[0] - resampled.clip(-1, 1)).max() < 1e-4
+
+
+def test_any_number_of_samples_is_read_at_a_time(wav, speech):
+    file = wav(150_000, 44100)
+    whole = load_audio(file, RATE).samples
+    for size in (999, 70_000, 10**6):
+        with AudioReader(file, RATE) as reader:
+            pieces = [reader.read(size) for _ in range(len(whole) // size + 2)]
+        assert np.array_equal(np.concatenate(pieces), whole)
+        assert {len(piece) for piece in pieces[:-2]} <= {size}
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au", "w64", "caf"])
+def test_formats_that_are_written_and_read(tmp_path, tiny, suffix, speech):
+    save_audio(tmp_path / f"a.{suffix}", speech[:RATE].numpy(), RATE)
+    clip = encode_file(tiny, tmp_path / f"a.{suffix}")
+    assert clip.info.samples == RATE
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "rate", "error", "words"),
+    [
+        ("a.txt", np.zeros(9), RATE, ValueError, "suffix must be that of an audio format"),
+        ("a", np.zeros(9), RATE, ValueError, "suffix must be that of an audio format"),
+        ("a.wav", np.zeros((2, 9)), RATE, ValueError, r"must be floats \[n\], but are float64 \[2, 9\]"),
+        ("a.wav", np.zeros(9, int), RATE, ValueError, "but are int64"),
+        ("a.wav", np.array([0, np.nan]), RATE, ValueError, "NaN or infinite"),
+        ("a.wav", np.zeros(9), 16000.5, ValueError, "sample_rate is 16000.5"),
+        ("a.wav", np.zeros(9), 0, ValueError, "sample_rate is 0"),
+        ("a.mp3", np.zeros(9), 12345, OSError, "cannot be written at 12345 Hz"),
+        ("no/a.wav", np.zeros(9), RATE, FileNotFoundError, "there is no folder"),
+    ],
+)
+def test_audio_that_cannot_be_written_leaves_nothing(tmp_path, name, samples, rate, error, words):
+    with pytest.raises(error, match=words):
+        save_audio(tmp_path / name, samples, rate)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_in_the_middle_leaves_what_was_there(tmp_path):
+    save_audio(tmp_path / "a.wav", np.zeros(5), RATE)
+    before = (tmp_path / "a.wav").read_bytes()
+
+    def interrupted():
+        with audio_writer(tmp_path / "a.wav", RATE) as append:
+            append(np.ones(10**6))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert (tmp_path / "a.wav").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.wav"]
+
+
+def test_a_damaged_file_says_so(tmp_path, speech):
+    save_audio(tmp_path / "a.flac", np.resize(speech.numpy(), 20 * RATE), RATE)
+    data = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"a\.flac is damaged: "):
+        load_audio(tmp_path / "a.flac", RATE)
+
+
+def test_half_precision_reads_and_writes_files(wav, tmp_path):
+    model = XcodecModel.from_pretrained("xcodec-tiny", dtype=torch.bfloat16)
+    clip = encode_file(model, wav(RATE))
+    assert decode_file(model, clip, tmp_path / "a.wav") == RATE
+
+
+_PEAK = """
+import resource, sys
+import numpy as np
+import soundfile
+from xcodec_fast import XcodecModel
+from xcodec_fast.transcode import decode_file, encode_file
+
+minutes, file = int(sys.argv[1]), sys.argv[2]
+with soundfile.SoundFile(file, "w", 16000, 1) as out:
+    for _ in range(minutes):
+        out.write(0.1 * np.random.default_rng(0).standard_normal(60 * 16000))
+model = XcodecModel.from_pretrained("xcodec-tiny")
+clip = encode_file(model, file)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+decode_file(model, clip, file)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_flat(tmp_path):
+    """Peaks of 2 and 20 minutes, encode and decode, less than 60 MB apart: 20 minutes of samples alone are 77 MB."""
+    peaks = []
+    for minutes in (2, 20):
+        done = subprocess.run(
+            [sys.executable, "-c", _PEAK, str(minutes), str(tmp_path / "a.wav")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append([int(line) for line in done.stdout.split()])
+    print(f"peak MB after encode, and after decode: 2 min {peaks[0]}, 20 min {peaks[1]}")
+    assert all(long - short < 60 for short, long in zip(*peaks, strict=True))
+
+
+def test_bare_codes_are_decoded_too(tiny, tmp_path):
+    clip = clip_codes(torch.zeros(8, 3, dtype=torch.long), tiny)
+    assert isinstance(clip, ClipCodes)
+    assert decode_file(tiny, clip, tmp_path / "a.wav") == 960
