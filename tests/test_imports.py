@@ -20,7 +20,7 @@ LAYERS = (
     {"wavlm"},
     {"semantic", "initialization"},
     {"model"},
-    {"seeding", "swap", "container_xcodec", "container_npz"},
+    {"seeding", "swap", "convert", "container_xcodec", "container_npz"},
     {"container"},
     {"transcode", "demo"},
     {"cli_paths", "cli_info"},
@@ -71,7 +71,9 @@ def test_the_cpu_path_works_without_triton_and_transformers():
     assert result.stdout.strip() == "3200", result.stderr
 
 
-@pytest.mark.parametrize("module", ["triton", "transformers", "matplotlib", "soundfile", "soxr", "typer", "rich"])
+@pytest.mark.parametrize(
+    "module", ["triton", "transformers", "matplotlib", "soundfile", "soxr", "typer", "rich", "yaml"]
+)
 def test_importing_the_package_does_not_import(module):
     result = _python(f"import sys, torch, xcodec_fast; print({module!r} in sys.modules)")
     assert result.stdout.strip() == "False", result.stderr

@@ -1,0 +1,353 @@
+"""The authors' checkpoints become folders that both we and the reference load, with the same codes and audio."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import os
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from xcodec_fast import XcodecConfig, XcodecFeatureExtractor, XcodecModel, convert
+from xcodec_fast.convert import ACOUSTIC_WIDTHS, TEACHERS, convert_checkpoint
+
+from .equality import assert_same_audio
+from .pairs import CONFIGS
+
+YAML = """\
+generator:
+  name: SoundStream
+  config:
+    n_filters: 32
+    D: {D}
+    target_bandwidths: [0.5, 1, 1.5, 2, 4]
+    ratios: {ratios} # downsampling by 320
+    sample_rate: 16000
+    bins: 1024
+    semantic_techer: {teacher}
+optimizer:
+  g: {{name: AdamW, config: {{lr: 2e-4, betas: [0.8, 0.99]}}}}
+"""
+PARAMETRIZED = (".parametrizations.weight.original0", ".parametrizations.weight.original1")
+OLDER = (".weight_g", ".weight_v")
+
+
+@torch.no_grad()
+def _normed(layer: Any) -> nn.Module:
+    normed: Any = nn.utils.parametrizations.weight_norm(copy.deepcopy(layer))
+    normed.parametrizations.weight.original1.mul_(3)
+    layer.weight.copy_(normed.weight)
+    return normed
+
+
+def _unit(unit: Any) -> nn.Module:
+    return nn.ModuleDict({"block": nn.Sequential(unit.snake1, _normed(unit.conv1), unit.snake2, _normed(unit.conv2))})
+
+
+def _units(block: Any) -> list[nn.Module]:
+    return [_unit(block.res_unit1), _unit(block.res_unit2), _unit(block.res_unit3)]
+
+
+def _encoder_block(block: Any) -> nn.Module:
+    return nn.ModuleDict({"block": nn.Sequential(*_units(block), block.snake1, _normed(block.conv1))})
+
+
+def _decoder_block(block: Any) -> nn.Module:
+    return nn.ModuleDict({"block": nn.Sequential(block.snake1, _normed(block.conv_t1), *_units(block))})
+
+
+def _stack(acoustic: Any, blocks: list[nn.Module]) -> nn.Module:
+    return nn.Sequential(_normed(acoustic.conv1), *blocks, acoustic.snake1, _normed(acoustic.conv2))
+
+
+def _wrapped(conv: nn.Module) -> nn.Module:
+    return nn.ModuleDict({"conv": conv})
+
+
+def _semantic_blocks(blocks: Any) -> nn.Module:
+    return nn.ModuleList(
+        nn.ModuleDict(
+            {
+                "res_units": nn.ModuleList(
+                    nn.ModuleDict({"conv1": _wrapped(unit.conv1), "conv2": unit.conv2}) for unit in block.res_units
+                ),
+                "conv": _wrapped(block.conv),
+            }
+        )
+        for block in blocks
+    )
+
+
+def original_state(model: XcodecModel, weight_norm: tuple[str, str]) -> dict[str, Any]:
+    """The model's tensors under the names that the module tree of the authors' SoundStream gives them.
+
+    Each acoustic weight is split, the direction of another length than the weight's, and then set to what the two
+    give, as that may round in the last bit.
+    """
+    encoder, decoder = model.acoustic_encoder, model.acoustic_decoder
+    tree = nn.ModuleDict(
+        {
+            "encoder": nn.ModuleDict({"block": _stack(encoder, [_encoder_block(block) for block in encoder.block])}),
+            "encoder_semantic": nn.ModuleDict(
+                {
+                    "conv": _wrapped(model.encoder_semantic.conv),
+                    "conv_blocks": _semantic_blocks(model.encoder_semantic.conv_blocks),
+                }
+            ),
+            "decoder_semantic": nn.ModuleDict(
+                {
+                    "conv1": _wrapped(model.decoder_semantic.conv1),
+                    "conv_blocks": _semantic_blocks(model.decoder_semantic.conv_blocks),
+                    "conv2": _wrapped(model.decoder_semantic.conv2),
+                }
+            ),
+            "quantizer": nn.ModuleDict(
+                {
+                    "vq": nn.ModuleDict(
+                        {
+                            "layers": nn.ModuleList(
+                                nn.ModuleDict({"_codebook": stage.codebook}) for stage in model.quantizer.quantizers
+                            )
+                        }
+                    )
+                }
+            ),
+            "decoder_2": nn.ModuleDict({"model": _stack(decoder, [_decoder_block(block) for block in decoder.block])}),
+            "semantic_model": model.semantic_model,
+            "fc_prior": model.fc,
+            "fc_post1": model.fc1,
+            "fc_post2": model.fc2,
+        }
+    )
+    state = {}
+    for name, tensor in tree.state_dict().items():
+        for now, named in zip(PARAMETRIZED, weight_norm, strict=True):
+            name = name.replace(now, named)
+        state[name] = tensor
+    return state
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """Makes convert's built-in widths those of a model and writes its yaml; returns the yaml's path."""
+
+    def write(model: XcodecModel) -> Any:
+        acoustic, semantic = model.config.acoustic_model_config, model.config.semantic_model_config
+        teacher = {"hubert": "hubert_base", "wavlm": "wavlm_base_plus"}[semantic.model_type]
+        monkeypatch.setitem(TEACHERS, teacher, {**TEACHERS[teacher], **semantic.to_dict()})
+        monkeypatch.setattr(convert, "ACOUSTIC_WIDTHS", {name: getattr(acoustic, name) for name in ACOUSTIC_WIDTHS})
+        path = tmp_path / "config.yaml"
+        ratios = list(acoustic.downsampling_ratios)
+        path.write_text(YAML.format(D=acoustic.hidden_size, ratios=ratios, teacher=teacher))
+        return path
+
+    return write
+
+
+def _published(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "stream": io.BytesIO(b"found in published files")}
+
+
+def _training(state: dict[str, Any]) -> dict[str, Any]:
+    optimizer = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"lr": 2e-4, "betas": (0.8, 0.99)}]}
+    wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    return {"codec_model": wrapped, "optimizer_g": optimizer, "mfd": {"a.weight": torch.zeros(1)}, "epoch": 1}
+
+
+@pytest.mark.parametrize("name", ["hubert", "wavlm"])
+@pytest.mark.parametrize(("nest", "weight_norm"), [(_published, OLDER), (_training, PARAMETRIZED)])
+def test_codes_and_audio_stay_the_same(pair, speech, source, tmp_path, name, nest, weight_norm):
+    ours, audio = copy.deepcopy(pair(name).ours), speech[None, None, :16000]
+    config_yaml = source(ours)
+    torch.save(nest(original_state(ours, weight_norm)), tmp_path / "original.pth")
+    returned = convert_checkpoint(str(tmp_path / "original.pth"), config_yaml, tmp_path / "new" / "folder")
+
+    folder = tmp_path / "new" / "folder"
+    assert sorted(os.listdir(folder)) == ["config.json", "model.safetensors", "preprocessor_config.json"]
+    loaded = XcodecModel.from_pretrained(folder)
+    reference = transformers.XcodecModel.from_pretrained(folder).eval()
+    codes = ours.encode(audio).audio_codes
+    for model in (returned, loaded, reference):
+        assert not model.training
+        assert model.dtype == torch.float32
+        assert torch.equal(model.encode(audio).audio_codes, codes)
+        assert model.state_dict().keys() == ours.state_dict().keys()
+        for key, tensor in ours.state_dict().items():
+            assert torch.equal(model.state_dict()[key], tensor), key
+    for model in (returned, loaded):
+        assert torch.equal(model.decode(codes).audio_values, ours.decode(codes).audio_values)
+    assert_same_audio(ours.decode(codes).audio_values, reference.decode(codes).audio_values)
+    stored = json.loads((folder / "config.json").read_text())
+    assert stored["semantic_model_config"]["_name_or_path"].startswith(("facebook/", "microsoft/"))
+    extractor = XcodecFeatureExtractor.from_pretrained(folder)
+    theirs = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    assert extractor.hop_length == theirs.hop_length == 320
+    assert extractor.sampling_rate == theirs.sampling_rate == 16000
+
+
+def test_parts_of_training_may_be_missing_and_tensors_be_views(pair, speech, source, tmp_path):
+    ours, audio = copy.deepcopy(pair("hubert").ours), speech[None, None, :8000]
+    optional = ("decoder_semantic.", "fc_post1.", "embed_avg", "cluster_size", "inited", "masked_spec_embed")
+    state = original_state(ours, OLDER)
+    left = {name: tensor for name, tensor in state.items() if not any(word in name for word in optional)}
+    assert len(left) < len(state) - 30
+    storage = torch.cat([left["fc_prior.bias"], left["fc_post2.bias"]])
+    left["fc_prior.bias"], left["fc_post2.bias"] = storage[:72], storage[72:]
+    torch.save(left, tmp_path / "original.pth")
+    converted = convert_checkpoint(tmp_path / "original.pth", source(ours), tmp_path / "out")
+    assert torch.equal(converted.encode(audio).audio_codes, ours.encode(audio).audio_codes)
+    assert converted.state_dict().keys() == ours.state_dict().keys()
+
+
+def test_any_number_of_ratios_and_half_precision(source, tmp_path):
+    config = copy.deepcopy(CONFIGS["hubert"])
+    config["acoustic_model_config"].update(downsampling_ratios=[8, 8, 5], upsampling_ratios=[8, 8, 5])
+    ours = XcodecModel(XcodecConfig(**config)).half()
+    torch.save(original_state(ours, OLDER), tmp_path / "original.pth")
+    converted = convert_checkpoint(tmp_path / "original.pth", source(ours), tmp_path / "out")
+    assert converted.dtype == torch.float32
+    assert list(converted.config.acoustic_model_config.upsampling_ratios) == [8, 8, 5]
+    for key, tensor in ours.state_dict().items():
+        torch.testing.assert_close(converted.state_dict()[key], tensor.float(), rtol=2e-3, atol=1e-6, msg=key)
+
+
+BASE = {  # of each teacher's own config.json
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-5,
+    "feat_extract_norm": "group",
+    "feat_extract_activation": "gelu",
+    "conv_dim": [512] * 7,
+    "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+    "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+    "conv_bias": False,
+    "num_conv_pos_embeddings": 128,
+    "num_conv_pos_embedding_groups": 16,
+    "do_stable_layer_norm": False,
+    "mask_time_prob": 0.05,
+    "mask_feature_prob": 0.0,
+}
+HUBERT = {**BASE, "model_type": "hubert", "conv_pos_batch_norm": False, "feat_proj_layer_norm": True}
+WAVLM = {**BASE, "model_type": "wavlm", "num_buckets": 320, "max_bucket_distance": 800}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "hub_id", "facts"),
+    [
+        ("hubert_base", "facebook/hubert-base-ls960", HUBERT),
+        ("hubert_base_general", "ZhenYe234/hubert_base_general_audio", HUBERT),
+        ("wavlm_base_plus", "microsoft/wavlm-base-plus", WAVLM),
+    ],
+)
+def test_teachers_are_the_published_ones(teacher, hub_id, facts):
+    config = XcodecConfig(acoustic_model_config=ACOUSTIC_WIDTHS, semantic_model_config=TEACHERS[teacher])
+    assert config.semantic_model_config.to_dict() == {**facts, "_name_or_path": hub_id}
+    with torch.device("meta"):
+        ours, reference = XcodecModel(config), transformers.XcodecModel(transformers.XcodecConfig(**config.to_dict()))
+    shapes = [{name: tensor.shape for name, tensor in model.state_dict().items()} for model in (ours, reference)]
+    assert shapes[0] == shapes[1]
+    assert ours.acoustic_encoder.conv1.out_channels == 64
+    assert ours.acoustic_decoder.conv1.out_channels == 1024
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("generator:", "generator: [", "config.yaml is not valid YAML: "),
+        (YAML, "- 1\n", "config.yaml has no mapping 'config' in a mapping 'generator'"),
+        ("  config:\n    n_filters", "  configuration:\n    n_filters", "config.yaml has no mapping 'config'"),
+        ("    bins: 1024\n", "", "config.yaml has no 'bins' in generator.config"),
+        ("ratios: {ratios}", "ratios: 320", "config.yaml: ratios is 320, but must be of type list"),
+        ("D: {D}", "D: true", "config.yaml: D is True, but must be of type int"),
+        ("sample_rate: 16000", "sample_rate: 16k", "config.yaml: sample_rate is '16k', but must be of type int"),
+        ("ratios: {ratios}", "ratios: [8, 5, four, 2]", "config.yaml: .*ratios is .*'four'"),
+        ("ratios: {ratios}", "ratios: [8, 5, 4]", "config.yaml: .* acoustic one every 160"),
+        (
+            "semantic_techer: {teacher}",
+            "semantic_techer: mert",
+            "config.yaml: semantic_techer is 'mert', but must be one of .*hubert_base.*wavlm_base_plus",
+        ),
+    ],
+)
+def test_yaml_that_describes_no_model(tmp_path, old, new, words):
+    assert old in YAML
+    text = YAML.replace(old, new).replace("{{", "{").replace("}}", "}")
+    path = tmp_path / "config.yaml"
+    path.write_text(text.replace("{D}", "24").replace("{ratios}", "[8, 5, 4, 2]").replace("{teacher}", "hubert_base"))
+    torch.save({}, tmp_path / "original.pth")
+    with pytest.raises(ValueError, match=words) as caught:
+        convert_checkpoint(tmp_path / "original.pth", path, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+class _Code:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("run",)
+
+
+def test_files_that_are_missing_damaged_or_hold_code(pair, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config_yaml, checkpoint = source(pair("hubert").ours), tmp_path / "original.pth"
+    with pytest.raises(FileNotFoundError, match=r"original\.pth"):
+        convert_checkpoint(checkpoint, config_yaml, "out")
+    with pytest.raises(FileNotFoundError, match=r"none\.yaml"):
+        convert_checkpoint(checkpoint, tmp_path / "none.yaml", "out")
+
+    torch.save({"fc_prior.bias": torch.zeros(2000), "code": _Code()}, checkpoint)
+    code = checkpoint.read_bytes()
+    torch.save({"fc_prior.bias": torch.zeros(2000)}, checkpoint)
+    whole = checkpoint.read_bytes()
+    for content in (code, whole[:-3000], b"", b"<html>"):
+        checkpoint.write_bytes(content)
+        with pytest.raises(ValueError, match=r"original\.pth was not loaded: it is damaged, or holds more") as caught:
+            convert_checkpoint(checkpoint, config_yaml, "out")
+        assert "\n" not in str(caught.value)
+    for no_state in ([torch.zeros(1)], {"codec_model": torch.zeros(1)}):
+        torch.save(no_state, checkpoint)
+        with pytest.raises(ValueError, match=r"original\.pth must hold tensors by name, but holds a (list|Tensor)"):
+            convert_checkpoint(checkpoint, config_yaml, "out")
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fc_prior.bias": None}, r"lacks 1 .*: fc\.bias"),
+        ({"decoder_2.model.2.block.3.block.1.weight_v": None}, r"lacks 1 .*block\.1\.res_unit2\.conv1\.weight"),
+        ({"quantizer.vq.layers.7._codebook.embed": None}, r"lacks 1 .*quantizers\.7\.codebook\.embed"),
+        ({"fc_prior.bias": torch.zeros(3)}, r"fc\.bias is \[3\], but the config makes it \[72\]"),
+        (
+            {"quantizer.vq.layers.8._codebook.embed": torch.zeros(1)},
+            "has 1 tensors .*: quantizer.vq.layers.8._codebook",
+        ),
+        (
+            {"decoder.layers.0.weight": torch.zeros(1), "step": torch.zeros(1)},
+            "has 2 .*: decoder.layers.0.weight, step",
+        ),
+        ({"encoder.block.7.bias": torch.zeros(1)}, r"has 1 tensors .*: encoder\.block\.7\.bias"),
+        (
+            {"encoder.block.1.block.0.block.4.alpha": torch.zeros(1)},
+            "has 1 tensors .*: encoder.block.1.block.0.block.4",
+        ),
+        ({"fc.bias": torch.zeros(1)}, r"has 1 tensors .*: fc\.bias"),
+    ],
+)
+def test_tensors_of_another_model(pair, source, tmp_path, changes, words):
+    ours = copy.deepcopy(pair("hubert").ours)
+    state = original_state(ours, OLDER)
+    assert all(name in state for name, tensor in changes.items() if tensor is None)
+    changed = {name: tensor for name, tensor in {**state, **changes}.items() if tensor is not None}
+    torch.save(changed, tmp_path / "original.pth")
+    with pytest.raises(ValueError, match=words):
+        convert_checkpoint(tmp_path / "original.pth", source(ours), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
