@@ -22,9 +22,8 @@ LAYERS = (
     {"model"},
     {"seeding", "swap", "convert", "container_xcodec", "container_npz"},
     {"container"},
-    {"transcode", "demo"},
-    {"cli_paths", "cli_info"},
-    {"cli_work"},
+    {"transcode", "cli_paths", "describe"},
+    {"cli_work", "demo"},
     {"cli"},
     {"__main__"},
 )

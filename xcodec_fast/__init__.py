@@ -2,6 +2,7 @@
 
 from xcodec_fast.config import AcousticConfig, HubertConfig, WavLMConfig, XcodecConfig
 from xcodec_fast.container import clip_codes, load_codes, save_codes
+from xcodec_fast.convert import convert_checkpoint
 from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
@@ -22,6 +23,7 @@ __all__ = [
     "XcodecOutput",
     "accelerate",
     "clip_codes",
+    "convert_checkpoint",
     "load_codes",
     "restore",
     "save_codes",

@@ -14,12 +14,15 @@ from rich.console import Console
 
 from xcodec_fast import transcode
 from xcodec_fast.audio import is_audio_name
-from xcodec_fast.cli_info import codes_text, describe, size_text, windows_text
 from xcodec_fast.cli_paths import pair_paths
 from xcodec_fast.cli_work import ERRORS, Device, Models, as_line, each_file
 from xcodec_fast.codes_info import ClipCodes, CodesInfo
+from xcodec_fast.config import CONFIG_FILE
 from xcodec_fast.container import SUFFIXES, check_suffix, load_codes, save_codes
+from xcodec_fast.convert import convert_checkpoint
 from xcodec_fast.demo import run_demo
+from xcodec_fast.describe import codes_text, describe, size_text, windows_text
+from xcodec_fast.whole import make_folder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -136,6 +139,21 @@ def roundtrip(
         return _decode(models, model, source, clip, output, rate, progress)
 
     each_file(pairs, work)
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' .pth.")],
+    config_yaml: Annotated[Path, typer.Argument(help="The yaml that it was trained with.")],
+    output_dir: Annotated[Path, typer.Argument(help="Created; --model takes it.")],
+    force: Force = False,
+) -> None:
+    """A checkpoint of the original authors to a folder that this package and transformers load."""
+    if (output_dir / CONFIG_FILE).exists() and not force:
+        raise FileExistsError(f"{output_dir} holds a checkpoint already: --force replaces it")
+    make_folder(output_dir)
+    model = convert_checkpoint(checkpoint, config_yaml, output_dir)
+    print(f"{checkpoint} -> {output_dir}: {sum(tensor.numel() for tensor in model.state_dict().values()):,} values")
 
 
 @app.command()

@@ -12,7 +12,7 @@ def pair_paths(
 ) -> list[tuple[Path, Path]]:
     """INPUT OUTPUT, or INPUT... with an output folder, as pairs of input and output.
 
-    In the folder, made by `make_folder`, an output has its input's name with `suffix`. An input that is a folder stands
+    In the folder an output has its input's name with `suffix`. An input that is a folder stands
     for the files in it, and below, that `is_input` takes; they keep their subfolders.
 
     Raises FileNotFoundError, FileExistsError and ValueError where no output could be written, or would replace
@@ -34,14 +34,6 @@ def pair_paths(
         if output.exists() and not force:
             raise FileExistsError(f"{output} exists already: --force replaces it")
     return pairs
-
-
-def make_folder(path: Path) -> None:
-    """Makes a folder and those above it; raises OSError that names what is in the way."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"the folder {path} cannot be made: {error.strerror}") from error
 
 
 def _single(paths: Sequence[Path]) -> tuple[Path, Path]:

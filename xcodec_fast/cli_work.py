@@ -13,11 +13,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from xcodec_fast import transcode
-from xcodec_fast.cli_paths import make_folder
 from xcodec_fast.codes_info import CodesInfo
 from xcodec_fast.container import check_model
 from xcodec_fast.hub import EMBEDDED, PUBLISHED
 from xcodec_fast.model import XcodecModel
+from xcodec_fast.whole import make_folder
 
 ERRORS = (OSError, ValueError, MemoryError, torch.OutOfMemoryError)
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and the folders for them."""
 
 from __future__ import annotations
 
@@ -30,3 +30,11 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         temporary = Path(folder.name) / path.name
         yield temporary
         os.replace(temporary, path)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it; raises OSError that names what is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"the folder {path} cannot be made: {error.strerror}") from error

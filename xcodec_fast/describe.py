@@ -1,4 +1,4 @@
-"""`xcodec-fast info`: what a file of codes or a checkpoint holds, line by line."""
+"""What a file of codes or a checkpoint holds, in words."""
 
 from __future__ import annotations
 
