@@ -1,5 +1,6 @@
-"""The README's Python runs as written, and the output it shows is the demo's."""
+"""The README's Python and commands run as written, and print what it shows."""
 
+import os
 import re
 import subprocess
 import sys
@@ -23,6 +24,21 @@ def test_code_runs_as_written(code, tmp_path):
     shown = re.findall(r"# > (.*)", code)  # spelled as ruff format spells it
     assert len(shown) == code.count("print(")
     assert result.stdout.splitlines() == shown
+
+
+def test_the_commands_print_what_is_shown(tmp_path):
+    lines = re.findall(r"```console\n(.*?)```", README, re.DOTALL)[0].splitlines()
+    assert sum(line.startswith("$ ") for line in lines) >= 4
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def typed(command):
+        return subprocess.run(
+            command, shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+        ).stdout.splitlines()
+
+    typed("xcodec-fast demo")
+    printed = [line for shown in lines if shown.startswith("$ ") for line in (shown, *typed(shown[2:]))]
+    assert printed == lines
 
 
 def test_the_demos_output_is_what_is_shown(tmp_path):
