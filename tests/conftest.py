@@ -1,22 +1,27 @@
-"""Fixtures: the reference (transformers) and our model with the same weights, and audio to run them on."""
+"""Fixtures: the reference (transformers) and our model with the same weights, audio and files of it, the commands."""
 
 from __future__ import annotations
 
 import csv
 import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import transformers
 from torch import Tensor
 
 from xcodec_fast import XcodecModel
 from xcodec_fast.audio import load_audio
+from xcodec_fast.cli import main
 from xcodec_fast.demo import SPEECH
 
+from .commands import Result
 from .pairs import Pair, make_pair
 
 transformers.utils.logging.disable_progress_bar()
@@ -58,3 +63,49 @@ def recordings() -> list[tuple[str, np.ndarray]]:
     with open(Path(folder) / "MANIFEST.csv", encoding="utf-8") as manifest:
         files = [row["file"] for row in csv.DictReader(manifest)]
     return [(file, load_audio(Path(folder) / file, 16000).samples) for file in files]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Runs a command line in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["xcodec-fast", *map(str, arguments)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code or 0
+        printed = capsys.readouterr()
+        assert isinstance(code, int)
+        return Result(code, printed.out, printed.err)
+
+    yield call
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def tone(tmp_path):
+    """A function that writes a second of a tone, in any format, rate and channels."""
+
+    def write(name="in.wav", rate=16000, channels=1, seconds=1.0):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = 0.1 * np.sin(np.arange(round(rate * seconds)) / 20)
+        soundfile.write(path, np.stack([samples] * channels, 1), rate)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def wav(tmp_path, speech):
+    """A function that writes the first samples of the clip as a file, repeated where it is too short."""
+
+    def write(samples, rate=16000, name="in.wav"):
+        soundfile.write(tmp_path / name, np.resize(speech.numpy(), samples), rate, "FLOAT", format="WAV")
+        return tmp_path / name
+
+    return write

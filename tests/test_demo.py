@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from xcodec_fast.audio import load_audio, save_audio
+from xcodec_fast import load_codes
 
 COMMAND = [sys.executable, "-c", "import sys; from xcodec_fast.cli import main; sys.exit(main())"]
 ROOT = Path(__file__).parent.parent
@@ -27,11 +27,14 @@ def test_on_the_bundled_clip(tmp_path, tiny, speech):
         assert words in result.stdout
     files = tmp_path / "deep" / "out"
     assert (files / "roundtrip.png").read_bytes().startswith(b"\x89PNG")
+    saved = load_codes(files / "codes.xcodec", tiny)
+    assert (saved.info.frames, saved.info.samples) == (332, len(speech))
     for name in ("original.wav", "reconstruction.wav"):
         info = soundfile.info(files / name)
         assert (info.frames, info.samplerate, info.channels) == (len(speech), 16000, 1)
     written, _ = soundfile.read(files / "reconstruction.wav", dtype="float32")
     padded = torch.nn.functional.pad(speech, (0, -len(speech) % 320))[None, None]
+    assert torch.equal(saved.audio_codes, tiny.encode(padded).audio_codes)
     expected = tiny(padded).audio_values[0, 0, : len(speech)].detach().clamp(-1, 1)
     assert np.abs(written - expected.numpy()).max() < 1e-4
 
@@ -72,6 +75,16 @@ def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+def test_its_own_outputs_are_no_input(tmp_path):
+    for name in ("original.wav", "reconstruction.wav"):
+        soundfile.write(tmp_path / name, np.zeros(4000), 16000)
+        before = (tmp_path / name).read_bytes()
+        result = _run("demo", tmp_path / name, "--output-dir", tmp_path)
+        assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+        assert "would be overwritten" in result.stderr
+        assert (tmp_path / name).read_bytes() == before
+
+
 def test_names_that_look_like_markup(tmp_path):
     soundfile.write(tmp_path / "a[red].wav", np.zeros(4000), 16000)
     result = _run("demo", tmp_path / "a[red].wav", "--output-dir", tmp_path / "o[" / "x]")
@@ -97,16 +110,3 @@ def test_without_matplotlib_it_says_so_and_goes_on(tmp_path):
     assert 'pip install "xcodec-fast[plot]"' in result.stdout
     assert not (tmp_path / "roundtrip.png").exists()
     assert (tmp_path / "reconstruction.wav").exists()
-
-
-def test_files_are_read_as_mono_and_resampled_and_written_without_wrapping(tmp_path):
-    time = np.arange(48000) / 48000
-    tone = np.sin(2 * np.pi * 440 * time)
-    soundfile.write(tmp_path / "tone.flac", np.stack([tone, np.zeros_like(tone)], 1), 48000)
-    audio = load_audio(tmp_path / "tone.flac", 16000)
-    assert (audio.sample_rate, audio.file_rate, audio.file_channels) == (16000, 48000, 2)
-    expected = 0.5 * tone[::3]
-    assert audio.samples.shape == expected.shape
-    assert np.abs(audio.samples - expected)[100:-100].max() < 1e-3
-    save_audio(tmp_path / "loud.wav", np.array([0.5, 1.5, -1.5]), 16000)
-    assert np.abs(soundfile.read(tmp_path / "loud.wav")[0] - [0.5, 1, -1]).max() < 1e-3

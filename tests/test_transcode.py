@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xcodec_fast import XcodecFeatureExtractor, XcodecModel, clip_codes
-from xcodec_fast.audio import AudioReader, audio_writer, load_audio, save_audio
+from xcodec_fast.audio import load_audio
 from xcodec_fast.codes_info import ClipCodes
 from xcodec_fast.transcode import decode_file, decode_tiles, encode_file
 from xcodec_fast.windows import Window, Windows
@@ -21,17 +21,6 @@ from xcodec_fast.windows import Window, Windows
 from .equality import assert_same_audio
 
 RATE = 16000
-
-
-@pytest.fixture
-def wav(tmp_path, speech):
-    """A function that writes the first samples of the clip as a file, repeated where it is too short."""
-
-    def write(samples, rate=RATE, name="in.wav"):
-        soundfile.write(tmp_path / name, np.resize(speech.numpy(), samples), rate, "FLOAT", format="WAV")
-        return tmp_path / name
-
-    return write
 
 
 def _encode(model, audio):
@@ -178,66 +167,6 @@ def test_decoded_audio_is_the_models(tiny, wav, tmp_path, monkeypatch):
     decode_file(tiny, clip, tmp_path / "b.wav", sample_rate=48000)
     resampled = soxr.resample(whole, RATE, 48000)
     assert np.abs(soundfile.read(tmp_path / "b.wav")[0] - resampled.clip(-1, 1)).max() < 1e-4
-
-
-def test_any_number_of_samples_is_read_at_a_time(wav, speech):
-    file = wav(150_000, 44100)
-    whole = load_audio(file, RATE).samples
-    for size in (999, 70_000, 10**6):
-        with AudioReader(file, RATE) as reader:
-            pieces = [reader.read(size) for _ in range(len(whole) // size + 2)]
-        assert np.array_equal(np.concatenate(pieces), whole)
-        assert {len(piece) for piece in pieces[:-2]} <= {size}
-
-
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au", "w64", "caf"])
-def test_formats_that_are_written_and_read(tmp_path, tiny, suffix, speech):
-    save_audio(tmp_path / f"a.{suffix}", speech[:RATE].numpy(), RATE)
-    clip = encode_file(tiny, tmp_path / f"a.{suffix}")
-    assert clip.info.samples == RATE
-
-
-@pytest.mark.parametrize(
-    ("name", "samples", "rate", "error", "words"),
-    [
-        ("a.txt", np.zeros(9), RATE, ValueError, "suffix must be that of an audio format"),
-        ("a", np.zeros(9), RATE, ValueError, "suffix must be that of an audio format"),
-        ("a.wav", np.zeros((2, 9)), RATE, ValueError, r"must be floats \[n\], but are float64 \[2, 9\]"),
-        ("a.wav", np.zeros(9, int), RATE, ValueError, "but are int64"),
-        ("a.wav", np.array([0, np.nan]), RATE, ValueError, "NaN or infinite"),
-        ("a.wav", np.zeros(9), 16000.5, ValueError, "sample_rate is 16000.5"),
-        ("a.wav", np.zeros(9), 0, ValueError, "sample_rate is 0"),
-        ("a.mp3", np.zeros(9), 12345, OSError, "cannot be written at 12345 Hz"),
-        ("no/a.wav", np.zeros(9), RATE, FileNotFoundError, "there is no folder"),
-    ],
-)
-def test_audio_that_cannot_be_written_leaves_nothing(tmp_path, name, samples, rate, error, words):
-    with pytest.raises(error, match=words):
-        save_audio(tmp_path / name, samples, rate)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_error_in_the_middle_leaves_what_was_there(tmp_path):
-    save_audio(tmp_path / "a.wav", np.zeros(5), RATE)
-    before = (tmp_path / "a.wav").read_bytes()
-
-    def interrupted():
-        with audio_writer(tmp_path / "a.wav", RATE) as append:
-            append(np.ones(10**6))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert (tmp_path / "a.wav").read_bytes() == before
-    assert list(tmp_path.iterdir()) == [tmp_path / "a.wav"]
-
-
-def test_a_damaged_file_says_so(tmp_path, speech):
-    save_audio(tmp_path / "a.flac", np.resize(speech.numpy(), 20 * RATE), RATE)
-    data = (tmp_path / "a.flac").read_bytes()
-    (tmp_path / "a.flac").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match=r"a\.flac is damaged: "):
-        load_audio(tmp_path / "a.flac", RATE)
 
 
 def test_half_precision_reads_and_writes_files(wav, tmp_path):

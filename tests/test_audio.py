@@ -1,0 +1,83 @@
+"""Audio files: any format and rate, piece by piece as at once, written whole or not at all."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from xcodec_fast.audio import AudioReader, audio_writer, load_audio, save_audio
+from xcodec_fast.transcode import encode_file
+
+RATE = 16000
+
+
+def test_files_are_read_as_mono_and_resampled_and_written_without_wrapping(tmp_path):
+    time = np.arange(48000) / 48000
+    tone = np.sin(2 * np.pi * 440 * time)
+    soundfile.write(tmp_path / "tone.flac", np.stack([tone, np.zeros_like(tone)], 1), 48000)
+    audio = load_audio(tmp_path / "tone.flac", 16000)
+    assert (audio.sample_rate, audio.file_rate, audio.file_channels) == (16000, 48000, 2)
+    expected = 0.5 * tone[::3]
+    assert audio.samples.shape == expected.shape
+    assert np.abs(audio.samples - expected)[100:-100].max() < 1e-3
+    save_audio(tmp_path / "loud.wav", np.array([0.5, 1.5, -1.5]), 16000)
+    assert np.abs(soundfile.read(tmp_path / "loud.wav")[0] - [0.5, 1, -1]).max() < 1e-3
+
+
+def test_any_number_of_samples_is_read_at_a_time(wav, speech):
+    file = wav(150_000, 44100)
+    whole = load_audio(file, RATE).samples
+    for size in (999, 70_000, 10**6):
+        with AudioReader(file, RATE) as reader:
+            pieces = [reader.read(size) for _ in range(len(whole) // size + 2)]
+        assert np.array_equal(np.concatenate(pieces), whole)
+        assert {len(piece) for piece in pieces[:-2]} <= {size}
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au", "w64", "caf"])
+def test_formats_that_are_written_and_read(tmp_path, tiny, suffix, speech):
+    save_audio(tmp_path / f"a.{suffix}", speech[:RATE].numpy(), RATE)
+    clip = encode_file(tiny, tmp_path / f"a.{suffix}")
+    assert clip.info.samples == RATE
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "rate", "error", "words"),
+    [
+        ("a.txt", np.zeros(9), RATE, ValueError, "suffix must be that of an audio format"),
+        ("a", np.zeros(9), RATE, ValueError, "suffix must be that of an audio format"),
+        ("a.wav", np.zeros((2, 9)), RATE, ValueError, r"must be floats \[n\], but are float64 \[2, 9\]"),
+        ("a.wav", np.zeros(9, int), RATE, ValueError, "but are int64"),
+        ("a.wav", np.array([0, np.nan]), RATE, ValueError, "NaN or infinite"),
+        ("a.wav", np.zeros(9), 16000.5, ValueError, "sample_rate is 16000.5"),
+        ("a.wav", np.zeros(9), 0, ValueError, "sample_rate is 0"),
+        ("a.mp3", np.zeros(9), 12345, OSError, "cannot be written at 12345 Hz"),
+        ("no/a.wav", np.zeros(9), RATE, FileNotFoundError, "there is no folder"),
+    ],
+)
+def test_audio_that_cannot_be_written_leaves_nothing(tmp_path, name, samples, rate, error, words):
+    with pytest.raises(error, match=words):
+        save_audio(tmp_path / name, samples, rate)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_in_the_middle_leaves_what_was_there(tmp_path):
+    save_audio(tmp_path / "a.wav", np.zeros(5), RATE)
+    before = (tmp_path / "a.wav").read_bytes()
+
+    def interrupted():
+        with audio_writer(tmp_path / "a.wav", RATE) as append:
+            append(np.ones(10**6))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert (tmp_path / "a.wav").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.wav"]
+
+
+def test_a_damaged_file_says_so(tmp_path, speech):
+    save_audio(tmp_path / "a.flac", np.resize(speech.numpy(), 20 * RATE), RATE)
+    data = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"a\.flac is damaged: "):
+        load_audio(tmp_path / "a.flac", RATE)

@@ -1,0 +1,186 @@
+"""Every error of the commands: one line on stderr, exit code 1, and no output left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from xcodec_fast import clip_codes, load_codes, save_codes
+from xcodec_fast.demo import SPEECH
+
+from .commands import ok, refused, refused_after_note
+
+
+def test_one_bad_file_does_not_stop_the_others(run, tone, tmp_path):
+    tone("x/a.wav")
+    tone("x/c.wav")
+    (tmp_path / "x" / "b.wav").write_text("hello")
+    result = run("encode", "x", "--output-dir", "out")
+    assert result.code == 1
+    lines = result.err.splitlines()
+    assert len(lines) == 2
+    assert "x/b.wav is not an audio file" in lines[0]
+    assert lines[1] == "xcodec-fast: 1 of 3 files failed"
+    assert sorted(os.listdir("out")) == ["a.xcodec", "c.xcodec"]
+
+
+def test_stereo_needs_mono(run, tone):
+    file = tone(channels=2)
+    for command in ("encode", "roundtrip"):
+        output = "a.xcodec" if command == "encode" else "a.wav"
+        refused_after_note(run(command, file, output), "in.wav has 2 channels", "--mono")
+        assert not os.path.exists(output)
+        ok(run(command, file, output, "--mono"))
+
+
+def test_inputs_that_cannot_be(run, tone, tmp_path):
+    tone()
+    (tmp_path / "text.wav").write_text("hello")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    ok(run("encode", "in.wav", "a.xcodec"))
+    for name, words in {
+        "absent.wav": "does not exist",
+        "text.wav": "is not an audio file",
+        "empty.wav": "is not an audio file",
+        "a.xcodec": "is not an audio file",
+    }.items():
+        refused_after_note(run("encode", name, "b.xcodec"), name, words)
+    for name, words in {
+        "absent.xcodec": "does not exist",
+        "in.wav": "is not an .xcodec file",
+        "empty.wav": "is not an .xcodec file",
+    }.items():
+        refused(run("decode", name, "b.wav"), name, words)
+    refused(run("info", "in.wav"), "is not an .xcodec file")
+    assert not os.path.exists("b.xcodec")
+    assert not os.path.exists("b.wav")
+
+
+def test_outputs_that_cannot_be(run, tone, tmp_path):
+    tone()
+    tone("x/in.wav")
+    ok(run("encode", "in.wav", "a.xcodec"))
+    before = (tmp_path / "a.xcodec").read_bytes()
+    (tmp_path / "folder").mkdir()
+    for arguments, words in [
+        (("encode", "in.wav", "a.xcodec"), "a.xcodec exists already: --force replaces it"),
+        (("encode", "in.wav", "a.wav"), "must end in .xcodec or .npz"),
+        (("encode", "in.wav", "no/a.xcodec"), "there is no folder no"),
+        (("encode", "in.wav", "folder"), "folder is a folder: folders are taken with --output-dir"),
+        (("encode", "folder", "b.xcodec"), "folder is a folder"),
+        (("encode", "folder", "--output-dir", "out"), "folder holds no file"),
+        (("encode", "in.wav"), "there are 1 paths"),
+        (("encode", "in.wav", "x/in.wav", "b.xcodec"), "there are 3 paths"),
+        (("encode", "in.wav", "x", "--output-dir", "out"), "would be written 2 times, from in.wav, x/in.wav"),
+        (("encode", "in.wav", "--output-dir", "a.xcodec"), "--output-dir a.xcodec is not a folder"),
+        (("encode", "in.wav", "--output-dir", "a.xcodec/deep"), "cannot be made"),
+        (("roundtrip", "in.wav", "in.wav", "--force"), "is the input itself"),
+    ]:
+        refused(run(*arguments), words)
+    for arguments, words in [
+        (("decode", "a.xcodec", "b.txt"), "suffix must be that of an audio format"),
+        (("decode", "a.xcodec", "b.mp3", "--sample-rate", "12345"), "b.mp3 cannot be written at 12345 Hz"),
+    ]:
+        refused_after_note(run(*arguments), words)
+    assert sorted(os.listdir()) == ["a.xcodec", "folder", "in.wav", "x"]
+    assert (tmp_path / "a.xcodec").read_bytes() == before
+    ok(run("encode", "in.wav", "a.xcodec", "--force", "--bandwidth", "0.5"))
+    assert len((tmp_path / "a.xcodec").read_bytes()) < len(before)
+
+
+def test_models_that_cannot_be(run, tone, tmp_path, pair):
+    tone()
+    ok(run("encode", "in.wav", "a.xcodec"))
+    pair("hubert").ours.save_pretrained(tmp_path / "mine")
+    ok(run("encode", "in.wav", "b.xcodec", "--model", "mine"))
+    assert load_codes("b.xcodec").info.model_id == "mine"
+    refused(run("decode", "b.xcodec", "b.wav"), "b.xcodec names as its model 'mine'", "give --model")
+    ok(run("decode", "b.xcodec", "b.wav", "--model", "mine"))
+    refused(run("decode", "a.xcodec", "a.wav", "--model", "mine"), "whose codebooks are not those of the given 'mine'")
+    refused(run("encode", "in.wav", "c.xcodec", "--model", "xcodec-tinny"), "did you mean 'xcodec-tiny'?")
+    refused(run("encode", "in.wav", "c.xcodec", "--model", "a.xcodec"), "is a file")
+    refused_after_note(run("encode", "in.wav", "c.xcodec", "--bandwidth", "3"), "bandwidth 3.0 kbps", "[0.5, 1, 1.5")
+    save_codes("d.xcodec", clip_codes(torch.zeros(8, 3, dtype=torch.long), pair("hubert").ours))
+    refused(run("decode", "d.xcodec", "d.wav"), "names as its model nothing")
+    if not torch.cuda.is_available():
+        refused(run("encode", "in.wav", "c.xcodec", "--device", "cuda"), "'cuda' cannot be used")
+    assert not os.path.exists("c.xcodec")
+
+
+def test_a_file_names_no_folder_of_this_machine(run, tone, tmp_path, pair):
+    """A folder in the working directory that has the name in the file is not loaded unasked."""
+    tone()
+    pair("hubert").ours.save_pretrained(tmp_path / "mine")
+    ok(run("encode", "in.wav", "b.xcodec", "--model", tmp_path / "mine"))
+    assert b"mine" in (tmp_path / "b.xcodec").read_bytes()
+    assert str(tmp_path).encode() not in (tmp_path / "b.xcodec").read_bytes()
+    refused(run("decode", "b.xcodec", "b.wav"), "give --model")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:50],
+        lambda data: data[:-1],
+        lambda data: data + b"tail",
+        lambda data: data[:200] + bytes([data[200] ^ 4]) + data[201:],
+        lambda data: data[:8] + b"\2" + data[9:],
+    ],
+)
+def test_damaged_files_leave_no_output(run, tone, tmp_path, change):
+    ok(run("encode", tone(), "a.xcodec"))
+    (tmp_path / "b.xcodec").write_bytes(change((tmp_path / "a.xcodec").read_bytes()))
+    for arguments in (("decode", "b.xcodec", "b.wav"), ("info", "b.xcodec")):
+        refused(run(*arguments), "b.xcodec")
+    assert sorted(os.listdir()) == ["a.xcodec", "b.xcodec", "in.wav"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("encode",),
+        ("encode", "a", "b", "--no-such-option"),
+        ("encode", "a", "b", "--window", "x"),
+        ("encode", "a", "b", "--window", "0"),
+        ("encode", "a", "b", "--window", "inf"),
+        ("encode", "a", "b", "--device", "tpu"),
+        ("encode", "a", "b", "--bandwidth", "x"),
+        ("decode", "a", "b", "--sample-rate", "x"),
+        ("decode", "a", "b", "--sample-rate", "-5"),
+        ("no-such-command",),
+    ],
+)
+def test_wrong_options_are_typers(run, arguments):
+    result = run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "Usage:" in result.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_stopped_leaves_no_file(tmp_path, stop):
+    """It is stopped in the middle of writing: the second tile never comes."""
+    code = (
+        "import time; from xcodec_fast import cli, transcode\n"
+        "tiles = transcode.decode_tiles\n"
+        "def stuck(*arguments):\n"
+        "    yield from tiles(*arguments)\n"
+        "    print('writing', flush=True); time.sleep(60)\n"
+        "transcode.decode_tiles = stuck\n"
+        "cli.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "roundtrip", SPEECH, tmp_path / "a.wav"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    while "writing" not in process.stdout.readline():
+        time.sleep(0.01)
+    assert len(list(tmp_path.iterdir())) == 1
+    process.send_signal(stop)
+    process.communicate()
+    assert process.returncode != 0
+    assert list(tmp_path.iterdir()) == []
