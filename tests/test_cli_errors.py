@@ -1,5 +1,6 @@
 """Every error of the commands: one line on stderr, exit code 1, and no output left behind."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -92,6 +93,10 @@ def test_outputs_that_cannot_be(run, tone, tmp_path):
     assert len((tmp_path / "a.xcodec").read_bytes()) < len(before)
 
 
+def _named(clip, model_id):
+    return dataclasses.replace(clip, info=dataclasses.replace(clip.info, model_id=model_id))
+
+
 def test_models_that_cannot_be(run, tone, tmp_path, pair):
     tone()
     ok(run("encode", "in.wav", "a.xcodec"))
@@ -106,6 +111,9 @@ def test_models_that_cannot_be(run, tone, tmp_path, pair):
     refused_after_note(run("encode", "in.wav", "c.xcodec", "--bandwidth", "3"), "bandwidth 3.0 kbps", "[0.5, 1, 1.5")
     save_codes("d.xcodec", clip_codes(torch.zeros(8, 3, dtype=torch.long), pair("hubert").ours))
     refused(run("decode", "d.xcodec", "d.wav"), "names as its model nothing")
+    save_codes("e.xcodec", _named(load_codes("a.xcodec"), "hf-audio/xcodec-wavlm-mls"))
+    (tmp_path / "hf-audio" / "xcodec-wavlm-mls").mkdir(parents=True)
+    refused(run("decode", "e.xcodec", "e.wav"), "but here is a folder of that name: give --model")
     if not torch.cuda.is_available():
         refused(run("encode", "in.wav", "c.xcodec", "--device", "cuda"), "'cuda' cannot be used")
     assert not os.path.exists("c.xcodec")

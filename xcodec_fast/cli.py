@@ -63,6 +63,7 @@ def _commands(
     """X-Codec, the 16 kHz neural audio codec."""
     if show_version:
         print(version("xcodec-fast"))
+        raise typer.Exit
 
 
 @app.command()

@@ -51,12 +51,19 @@ class Models:
 
         Raises ValueError where the file names another, or was made by another than the given.
         """
-        if given is None and info.model_id not in (*EMBEDDED, *PUBLISHED):
-            named = f"{info.model_id!r}, which is neither embedded nor published" if info.model_id else "nothing"
-            raise ValueError(f"{path} names as its model {named}: give --model")
-        model = self.load(info.model_id if given is None else given)
+        model = self.load(_known(path, info.model_id) if given is None else given)
         check_model(path, info, model)
         return model
+
+
+def _known(path: Path, model_id: str) -> str:
+    """A file names its model, never a folder of this machine."""
+    if model_id not in (*EMBEDDED, *PUBLISHED):
+        named = f"{model_id!r}, which is neither embedded nor published" if model_id else "nothing"
+        raise ValueError(f"{path} names as its model {named}: give --model")
+    if model_id in PUBLISHED and Path(model_id).exists():
+        raise ValueError(f"{path} names as its model {model_id!r}, but here is a folder of that name: give --model")
+    return model_id
 
 
 def _available(device: Device) -> str:

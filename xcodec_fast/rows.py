@@ -44,7 +44,10 @@ def as_rows(audio: Any, padding_mask: Any, like: Tensor, hop: int) -> Rows:
     """
     if isinstance(audio, list | tuple):
         if padding_mask is not None:
-            raise ValueError("padding_mask goes with a batch [B, 1, T]; a list of clips tells their lengths itself")
+            raise ValueError(
+                "padding_mask goes with a batch [B, 1, T]; a list of clips tells their lengths itself (the feature "
+                "extractor gives a batch with return_tensors='pt')"
+            )
         return _from_clips(audio, like)
     checks.check_audio(audio, like)
     batch, _, samples = audio.shape
