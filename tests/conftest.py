@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ import torch
 import transformers
 from torch import Tensor
 
-from xcodec_fast import XcodecModel
+from xcodec_fast import XcodecModel, convert
 from xcodec_fast.audio import load_audio
 from xcodec_fast.cli import main
+from xcodec_fast.convert import ACOUSTIC_WIDTHS, TEACHERS
 from xcodec_fast.demo import SPEECH
 
 from .commands import Result
+from .original import YAML
 from .pairs import Pair, make_pair
 
 transformers.utils.logging.disable_progress_bar()
@@ -107,5 +110,22 @@ def wav(tmp_path, speech):
     def write(samples, rate=16000, name="in.wav"):
         soundfile.write(tmp_path / name, np.resize(speech.numpy(), samples), rate, "FLOAT", format="WAV")
         return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """Makes convert's built-in widths those of a model and writes its yaml; returns the yaml's path."""
+
+    def write(model: XcodecModel) -> Any:
+        acoustic, semantic = model.config.acoustic_model_config, model.config.semantic_model_config
+        teacher = {"hubert": "hubert_base", "wavlm": "wavlm_base_plus"}[semantic.model_type]
+        monkeypatch.setitem(TEACHERS, teacher, {**TEACHERS[teacher], **semantic.to_dict()})
+        monkeypatch.setattr(convert, "ACOUSTIC_WIDTHS", {name: getattr(acoustic, name) for name in ACOUSTIC_WIDTHS})
+        path = tmp_path / "config.yaml"
+        ratios = list(acoustic.downsampling_ratios)
+        path.write_text(YAML.format(D=acoustic.hidden_size, ratios=ratios, teacher=teacher))
+        return path
 
     return write

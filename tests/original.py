@@ -1,4 +1,4 @@
-"""The state dict of a model as the original authors' code names it."""
+"""A model as the original authors' code stores it: a training yaml, and the state dict by its names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,20 @@ from torch import nn
 
 from xcodec_fast import XcodecModel
 
+YAML = """\
+generator:
+  name: SoundStream
+  config:
+    n_filters: 32
+    D: {D}
+    target_bandwidths: [0.5, 1, 1.5, 2, 4]
+    ratios: {ratios} # downsampling by 320
+    sample_rate: 16000
+    bins: 1024
+    semantic_techer: {teacher}
+optimizer:
+  g: {{name: AdamW, config: {{lr: 2e-4, betas: [0.8, 0.99]}}}}
+"""
 PARAMETRIZED = (".parametrizations.weight.original0", ".parametrizations.weight.original1")
 OLDER = (".weight_g", ".weight_v")
 

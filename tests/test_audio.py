@@ -33,7 +33,21 @@ def test_any_number_of_samples_is_read_at_a_time(wav, speech):
         assert {len(piece) for piece in pieces[:-2]} <= {size}
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "au", "w64", "caf"])
+def test_extreme_rates(tmp_path):
+    """An hour of 1 Hz is little to read at a time, but much when it is resampled."""
+    soundfile.write(tmp_path / "slow.wav", 0.1 * np.ones(3600), 1)
+    with AudioReader(tmp_path / "slow.wav", RATE) as reader:
+        reader.read(RATE)
+        assert sum(map(len, reader._ready)) < 3600 * RATE / 3  # soxr gives nothing before it has 800 samples
+    soundfile.write(tmp_path / "fast.wav", np.zeros(9), 2_000_000)
+    with pytest.raises(ValueError, match=r"fast\.wav has a sample rate of 2000000 Hz, but it must be in 1\.\.1000000"):
+        load_audio(tmp_path / "fast.wav", RATE)
+
+
+_SUFFIXES = ["wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "au", "w64", "caf", "rf64"]
+
+
+@pytest.mark.parametrize("suffix", _SUFFIXES)
 def test_formats_that_are_written_and_read(tmp_path, tiny, suffix, speech):
     save_audio(tmp_path / f"a.{suffix}", speech[:RATE].numpy(), RATE)
     clip = encode_file(tiny, tmp_path / f"a.{suffix}")
@@ -45,6 +59,7 @@ def test_formats_that_are_written_and_read(tmp_path, tiny, suffix, speech):
     [
         ("a.txt", np.zeros(9), RATE, ValueError, "suffix must be that of an audio format"),
         ("a", np.zeros(9), RATE, ValueError, "suffix must be that of an audio format"),
+        ("a.sd2", np.zeros(9), RATE, ValueError, "suffix must be that of an audio format"),
         ("a.wav", np.zeros((2, 9)), RATE, ValueError, r"must be floats \[n\], but are float64 \[2, 9\]"),
         ("a.wav", np.zeros(9, int), RATE, ValueError, "but are int64"),
         ("a.wav", np.array([0, np.nan]), RATE, ValueError, "NaN or infinite"),

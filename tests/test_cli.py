@@ -17,7 +17,7 @@ def test_encode_and_decode(run, tone, tmp_path):
     out = ok(run("encode", tone(rate=44100, seconds=3.1), "a.xcodec"))
     for words in ("in.wav -> a.xcodec: 3.10 s, 8 stages x 155 frames, 4.00 kbps", "1661 bytes, 4.29 kbps in all"):
         assert words in out
-    assert "not trained" in out
+    assert "not trained" in run("encode", "in.wav", "a.xcodec", "--force").err
     assert "49600 samples at 16000 Hz" in ok(run("decode", "a.xcodec", "b.wav"))
     assert soundfile.info("b.wav").frames == 49600
     ok(run("decode", "a.xcodec", "c.flac", "--sample-rate", "original"))
@@ -91,13 +91,6 @@ def test_info_on_codes(run, tone):
         assert words in out
 
 
-def test_convert_is_a_command(run, tmp_path):
-    refused(run("convert", "absent.pth", "absent.yaml", "out"), "absent.yaml: No such file or directory")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").write_text("{}")
-    refused(run("convert", "absent.pth", "absent.yaml", "mine"), "mine holds a checkpoint already", "--force")
-
-
 def test_version_and_help(run):
     assert ok(run("--version")).strip() == "0.1.0"
     assert all(name in run("--help").out for name in ("encode", "decode", "roundtrip", "info", "convert", "demo"))
@@ -110,5 +103,5 @@ def test_the_module_is_the_command_too(tone, tmp_path):
         text=True,
         check=True,
     )
-    assert done.stderr == ""
+    assert done.stderr.count("\n") == 1
     assert load_codes(tmp_path / "a.xcodec").info.frames == 50

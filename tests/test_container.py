@@ -97,7 +97,7 @@ def test_codes_of_a_model(tmp_path, tiny, pair):
         assert torch.equal(tiny.decode(read.audio_codes).audio_values, tiny.decode(codes).audio_values)
     assert (read.info.samples, read.info.original_samples, read.info.original_rate) == (3200, 3200, 16000)
     assert read.info.kbps == 4
-    with pytest.raises(ValueError, match="made by the model 'xcodec-tiny', whose codebooks are not those of the given"):
+    with pytest.raises(ValueError, match=r"made by the model 'xcodec-tiny' with the codebooks .* but the model '', in"):
         load_codes(tmp_path / "a.xcodec", pair("hubert").ours)
 
 
@@ -122,7 +122,7 @@ def test_codes_that_cannot_be_a_clips(tiny, codes, lengths, error, words):
 def test_names_that_cannot_be(tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.xcodec or \.npz"):
         save_codes(tmp_path / "a.wav", a_clip())
-    with pytest.raises(TypeError, match=r"as clip_codes\(audio_codes, model\) gives them, but is a Tensor"):
+    with pytest.raises(TypeError, match=r"clip_codes\(audio_codes, model\) give them, but is a Tensor"):
         save_codes(tmp_path / "a.xcodec", cast(Any, torch.zeros(1, 8, 3)))
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         save_codes(tmp_path / "no" / "a.xcodec", a_clip())

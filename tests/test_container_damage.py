@@ -55,9 +55,11 @@ def test_truncation_at_every_length(tmp_path, good):
 
 def test_bytes_after_the_end(tmp_path, good):
     suffix, data = good
-    if suffix == ".xcodec":  # a zip's directory is looked for from the end
-        for tail in (b"\0", b"tail", data):
-            _refused(tmp_path / "a.xcodec", data + tail, "goes on after its end")
+    for tail in (b"\0", b"tail"):
+        words = "goes on after its end" if suffix == ".xcodec" else "does not begin and end as a zip"
+        _refused(tmp_path / f"a{suffix}", data + tail, words)
+    if suffix == ".npz":
+        _refused(tmp_path / "a.npz", b"prefix" + data, "does not begin and end as a zip")
 
 
 def test_flipped_bits(tmp_path, good):
@@ -110,8 +112,9 @@ FORGED = {
     "samples past the codes": (40, "<Q", 961, "cover 960"),
     "another duration": (52, "<Q", 10**9, "not the same duration"),
     "no rate": (48, "<I", 0, "original_rate is 0"),
-    "a code past the codebook": (24, "<I", 513, "is damaged: it holds the code"),
+    "a code past the codebook": (24, "<I", 513, "is damaged: audio_codes holds the code"),
     "windows of nothing": (12, "<I", 1, "chunk is 0"),
+    "windows unsaid": (60, "<I", 5, "contradict"),
     "no printable name": (96, "<B", 27, "model_id must be printable"),
     "no UTF-8": (96, "<B", 255, "decode"),
 }
@@ -151,7 +154,7 @@ _CODES = np.zeros((8, 5), np.uint16)
         ({"metadata": np.array(["{}"]), "codes": _CODES}, "metadata is no string"),
         ({"metadata": np.array("[1]"), "codes": _CODES}, "no JSON object"),
         ({"metadata": np.array("{"), "codes": _CODES}, "not an .npz file of codes"),
-        ({"metadata": np.array({"a": 1}, dtype=object), "codes": _CODES}, "no object"),
+        ({"metadata": np.array({"a": 1}, dtype=object), "codes": _CODES}, "holds Python objects"),
         ({"metadata": _metadata(frames=4), "codes": _CODES}, "samples is 1593"),
         (
             {"metadata": _metadata(frames=2**39, samples=320 * 2**39, original_samples=320 * 2**39), "codes": _CODES},
@@ -163,8 +166,8 @@ _CODES = np.zeros((8, 5), np.uint16)
         ({"metadata": _metadata(windows={"chunk": 1.5, "left": 0, "lookahead": 0}), "codes": _CODES}, "chunk is 1.5"),
         ({"metadata": _metadata(), "codes": _CODES.astype(np.int64)}, "codes is int64"),
         ({"metadata": _metadata(), "codes": _CODES[:, :4]}, r"codes is uint16 \[8, 4\]"),
-        ({"metadata": _metadata(), "codes": _CODES + 1024}, "holds the code 1024 of 0..1023"),
-        ({"metadata": _metadata(), "codes": np.zeros((8, 5), object)}, "no object"),
+        ({"metadata": _metadata(), "codes": _CODES + 1024}, "holds the code 1024, but must be in 0..1023"),
+        ({"metadata": _metadata(), "codes": np.zeros((8, 5), object)}, "holds Python objects"),
     ],
 )
 def test_an_npz_of_something_else(tmp_path, members, words):

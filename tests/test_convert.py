@@ -12,44 +12,13 @@ import pytest
 import torch
 import transformers
 
-from xcodec_fast import XcodecConfig, XcodecFeatureExtractor, XcodecModel, convert
+from xcodec_fast import XcodecConfig, XcodecFeatureExtractor, XcodecModel
 from xcodec_fast.convert import ACOUSTIC_WIDTHS, TEACHERS, convert_checkpoint
 
+from .commands import ok, refused
 from .equality import assert_same_audio
 from .original import OLDER, PARAMETRIZED, original_state
 from .pairs import CONFIGS
-
-YAML = """\
-generator:
-  name: SoundStream
-  config:
-    n_filters: 32
-    D: {D}
-    target_bandwidths: [0.5, 1, 1.5, 2, 4]
-    ratios: {ratios} # downsampling by 320
-    sample_rate: 16000
-    bins: 1024
-    semantic_techer: {teacher}
-optimizer:
-  g: {{name: AdamW, config: {{lr: 2e-4, betas: [0.8, 0.99]}}}}
-"""
-
-
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-    """Makes convert's built-in widths those of a model and writes its yaml; returns the yaml's path."""
-
-    def write(model: XcodecModel) -> Any:
-        acoustic, semantic = model.config.acoustic_model_config, model.config.semantic_model_config
-        teacher = {"hubert": "hubert_base", "wavlm": "wavlm_base_plus"}[semantic.model_type]
-        monkeypatch.setitem(TEACHERS, teacher, {**TEACHERS[teacher], **semantic.to_dict()})
-        monkeypatch.setattr(convert, "ACOUSTIC_WIDTHS", {name: getattr(acoustic, name) for name in ACOUSTIC_WIDTHS})
-        path = tmp_path / "config.yaml"
-        ratios = list(acoustic.downsampling_ratios)
-        path.write_text(YAML.format(D=acoustic.hidden_size, ratios=ratios, teacher=teacher))
-        return path
-
-    return write
 
 
 def _published(state: dict[str, Any]) -> dict[str, Any]:
@@ -161,96 +130,17 @@ def test_teachers_are_the_published_ones(teacher, hub_id, facts):
     assert ours.acoustic_decoder.conv1.out_channels == 1024
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("generator:", "generator: [", "config.yaml is not valid YAML: "),
-        (YAML, "- 1\n", "config.yaml has no mapping 'config' in a mapping 'generator'"),
-        ("  config:\n    n_filters", "  configuration:\n    n_filters", "config.yaml has no mapping 'config'"),
-        ("    bins: 1024\n", "", "config.yaml has no 'bins' in generator.config"),
-        ("ratios: {ratios}", "ratios: 320", "config.yaml: ratios is 320, but must be of type list"),
-        ("D: {D}", "D: true", "config.yaml: D is True, but must be of type int"),
-        ("sample_rate: 16000", "sample_rate: 16k", "config.yaml: sample_rate is '16k', but must be of type int"),
-        ("ratios: {ratios}", "ratios: [8, 5, four, 2]", "config.yaml: .*ratios is .*'four'"),
-        ("ratios: {ratios}", "ratios: [8, 5, 4]", "config.yaml: .* acoustic one every 160"),
-        (
-            "semantic_techer: {teacher}",
-            "semantic_techer: mert",
-            "config.yaml: semantic_techer is 'mert', but must be one of .*hubert_base.*wavlm_base_plus",
-        ),
-    ],
-)
-def test_yaml_that_describes_no_model(tmp_path, old, new, words):
-    assert old in YAML
-    text = YAML.replace(old, new).replace("{{", "{").replace("}}", "}")
-    path = tmp_path / "config.yaml"
-    path.write_text(text.replace("{D}", "24").replace("{ratios}", "[8, 5, 4, 2]").replace("{teacher}", "hubert_base"))
-    torch.save({}, tmp_path / "original.pth")
-    with pytest.raises(ValueError, match=words) as caught:
-        convert_checkpoint(tmp_path / "original.pth", path, tmp_path / "out")
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
-
-
-class _Code:
-    def __reduce__(self) -> Any:
-        return os.mkdir, ("run",)
-
-
-def test_files_that_are_missing_damaged_or_hold_code(pair, source, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    config_yaml, checkpoint = source(pair("hubert").ours), tmp_path / "original.pth"
-    with pytest.raises(FileNotFoundError, match=r"original\.pth"):
-        convert_checkpoint(checkpoint, config_yaml, "out")
-    with pytest.raises(FileNotFoundError, match=r"none\.yaml"):
-        convert_checkpoint(checkpoint, tmp_path / "none.yaml", "out")
-
-    torch.save({"fc_prior.bias": torch.zeros(2000), "code": _Code()}, checkpoint)
-    code = checkpoint.read_bytes()
-    torch.save({"fc_prior.bias": torch.zeros(2000)}, checkpoint)
-    whole = checkpoint.read_bytes()
-    for content in (code, whole[:-3000], b"", b"<html>"):
-        checkpoint.write_bytes(content)
-        with pytest.raises(ValueError, match=r"original\.pth was not loaded: it is damaged, or holds more") as caught:
-            convert_checkpoint(checkpoint, config_yaml, "out")
-        assert "\n" not in str(caught.value)
-    for no_state in ([torch.zeros(1)], {"codec_model": torch.zeros(1)}):
-        torch.save(no_state, checkpoint)
-        with pytest.raises(ValueError, match=r"original\.pth must hold tensors by name, but holds a (list|Tensor)"):
-            convert_checkpoint(checkpoint, config_yaml, "out")
-    assert not (tmp_path / "run").exists()
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"fc_prior.bias": None}, r"lacks 1 .*: fc\.bias"),
-        ({"decoder_2.model.2.block.3.block.1.weight_v": None}, r"lacks 1 .*block\.1\.res_unit2\.conv1\.weight"),
-        ({"quantizer.vq.layers.7._codebook.embed": None}, r"lacks 1 .*quantizers\.7\.codebook\.embed"),
-        ({"fc_prior.bias": torch.zeros(3)}, r"fc\.bias is \[3\], but the config makes it \[72\]"),
-        (
-            {"quantizer.vq.layers.8._codebook.embed": torch.zeros(1)},
-            "has 1 tensors .*: quantizer.vq.layers.8._codebook",
-        ),
-        (
-            {"decoder.layers.0.weight": torch.zeros(1), "step": torch.zeros(1)},
-            "has 2 .*: decoder.layers.0.weight, step",
-        ),
-        ({"encoder.block.7.bias": torch.zeros(1)}, r"has 1 tensors .*: encoder\.block\.7\.bias"),
-        (
-            {"encoder.block.1.block.0.block.4.alpha": torch.zeros(1)},
-            "has 1 tensors .*: encoder.block.1.block.0.block.4",
-        ),
-        ({"fc.bias": torch.zeros(1)}, r"has 1 tensors .*: fc\.bias"),
-    ],
-)
-def test_tensors_of_another_model(pair, source, tmp_path, changes, words):
+def test_as_a_command(pair, speech, source, run, tmp_path):
     ours = copy.deepcopy(pair("hubert").ours)
-    state = original_state(ours, OLDER)
-    assert all(name in state for name, tensor in changes.items() if tensor is None)
-    changed = {name: tensor for name, tensor in {**state, **changes}.items() if tensor is not None}
-    torch.save(changed, tmp_path / "original.pth")
-    with pytest.raises(ValueError, match=words):
-        convert_checkpoint(tmp_path / "original.pth", source(ours), tmp_path / "out")
+    config_yaml = source(ours)
+    torch.save(original_state(ours, OLDER), tmp_path / "original.pth")
+    refused(run("convert", "absent.pth", config_yaml, "out/deep"), "absent.pth does not exist")
+    refused(run("convert", "original.pth", "absent.yaml", "out/deep"), "absent.yaml does not exist")
+    refused(run("convert", config_yaml, config_yaml, "out/deep"), "config.yaml was not loaded")
     assert not (tmp_path / "out").exists()
+    assert "original.pth -> out/deep" in ok(run("convert", "original.pth", config_yaml, "out/deep"))
+    refused(run("convert", "original.pth", config_yaml, "out/deep"), "holds a checkpoint already: --force replaces it")
+    ok(run("convert", "original.pth", config_yaml, "out/deep", "--force"))
+    audio = speech[None, None, :8000]
+    codes = XcodecModel.from_pretrained(tmp_path / "out" / "deep").encode(audio).audio_codes
+    assert torch.equal(codes, ours.encode(audio).audio_codes)

@@ -13,8 +13,9 @@ PACKAGE = Path(xcodec_fast.__file__).parent
 ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
-    {"derived", "functional", "hub", "outputs", "windows", "bits", "whole"},
-    {"config", "codes_info", "audio"},
+    {"derived", "functional", "outputs", "windows", "bits", "whole"},
+    {"hub", "codes_info", "audio"},
+    {"config"},
     {"intervals", "checks", "config_checks", "checkpoint", "quantizer", "features", "plot"},
     {"acoustic", "hubert", "pretrained", "rows"},
     {"wavlm"},

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from xcodec_fast import XcodecOutput, accelerate, restore
+from xcodec_fast import XcodecOutput, accelerate, clip_codes, restore
 
 from .pairs import CONFIGS
 
@@ -173,6 +173,29 @@ def test_restore_gives_back_the_methods_that_there_were(reference, clip):
     assert list(vars(model)) == keys
     with pytest.raises(AttributeError):
         model.encode([clip[0, 0]])
+
+
+def test_restore_leaves_what_was_set_since(reference, clip):
+    model = accelerate(reference())
+    later = types.MethodType(lambda self, *inputs: "later", model)
+    model.forward = later
+    del model.decode
+    restore(model)
+    assert model(clip) == "later"
+    with pytest.raises(AttributeError):
+        model.encode([clip[0, 0]])
+
+
+def test_bandwidths_of_the_config_are_followed(reference, clip):
+    model = accelerate(reference())
+    model.config.target_bandwidths = [0.5, 1]
+    with pytest.raises(ValueError, match="bandwidth 4 kbps"):
+        model.encode(clip, 4)
+
+
+def test_files_are_of_our_own_class(reference):
+    with pytest.raises(TypeError, match=r"must be an xcodec_fast\.XcodecModel"):
+        clip_codes(torch.zeros(8, 3, dtype=torch.long), accelerate(reference()))
 
 
 def test_hooks_of_the_model_and_its_layers_are_called(reference, clip):

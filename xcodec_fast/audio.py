@@ -10,11 +10,27 @@ from typing import Any, Self
 
 import numpy as np
 
-from xcodec_fast.whole import written_whole
+from xcodec_fast.whole import check_readable, written_whole
 
 # soundfile and soxr are imported where they are used: a machine that only encodes tensors may lack them.
 
-_BLOCK = 1 << 16  # samples of the file that are read at a time
+HIGHEST_RATE = 1_000_000  # Hz
+_BLOCK = 1 << 16
+# By suffix, the formats that carry their rate and length, as soundfile names them; None for the format's own subtype.
+_FORMATS: dict[str, tuple[str, str | None]] = {
+    ".wav": ("WAV", "PCM_16"),
+    ".flac": ("FLAC", "PCM_16"),
+    ".ogg": ("OGG", None),
+    ".oga": ("OGG", None),
+    ".opus": ("OGG", "OPUS"),
+    ".mp3": ("MP3", None),
+    ".aiff": ("AIFF", "PCM_16"),
+    ".aif": ("AIFF", "PCM_16"),
+    ".au": ("AU", "PCM_16"),
+    ".caf": ("CAF", "PCM_16"),
+    ".w64": ("W64", "PCM_16"),
+    ".rf64": ("RF64", "PCM_16"),
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,7 @@ class Audio:
     sample_rate: int
     file_rate: int
     file_channels: int
+    file_samples: int
 
 
 class AudioReader:
@@ -46,8 +63,7 @@ class AudioReader:
         import soxr
 
         _check_rate(sample_rate)
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{path} is not a file" if Path(path).exists() else f"{path} does not exist")
+        check_readable(path)
         self.path = path
         self.sample_rate = sample_rate
         self.file_samples = 0
@@ -57,9 +73,16 @@ class AudioReader:
             raise ValueError(f"{path} is not an audio file that soundfile reads: {_reason(error)}") from error
         self.file_rate, self.file_channels = self._file.samplerate, self._file.channels
         self.expected = self._file.frames * sample_rate // self.file_rate if 0 < self._file.frames < 1 << 40 else 0
+        problem = ""
         if self.file_channels > 1 and not mono:
+            problem = f"has {self.file_channels} channels, but the codec is mono: mix them down by --mono (mono=True)"
+        if not 1 <= self.file_rate <= HIGHEST_RATE:
+            problem = f"has a sample rate of {self.file_rate} Hz, but it must be in 1..{HIGHEST_RATE}"
+        if problem:
             self.close()
-            raise ValueError(f"{path} has {self.file_channels} channels, but the codec is mono: mix them by --mono")
+            raise ValueError(f"{path} {problem}")
+        # So many samples at a time that neither they, in all channels, nor what they become is much.
+        self._block = max(1, min(_BLOCK, _BLOCK * self.file_rate // sample_rate) // self.file_channels)
         self._resampler: Any = None
         if self.file_rate != sample_rate:
             self._resampler = soxr.ResampleStream(self.file_rate, sample_rate, 1, dtype="float32")
@@ -91,10 +114,10 @@ class AudioReader:
         import soundfile
 
         try:
-            block = self._file.read(_BLOCK, dtype="float32", always_2d=True).mean(1)
+            block = self._file.read(self._block, dtype="float32", always_2d=True).mean(1)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{self.path} is damaged: {_reason(error)}") from error
-        self._ended = len(block) < _BLOCK
+        self._ended = len(block) < self._block
         self.file_samples += len(block)
         if not np.isfinite(block).all():
             raise ValueError(f"{self.path} holds samples that are NaN or infinite")
@@ -112,7 +135,7 @@ def load_audio(path: str | Path, sample_rate: int) -> Audio:
         samples = reader.read()
         if len(samples) == 0:
             raise ValueError(too_short(reader))
-        return Audio(samples, sample_rate, reader.file_rate, reader.file_channels)
+        return Audio(samples, sample_rate, reader.file_rate, reader.file_channels, reader.file_samples)
 
 
 def too_short(reader: AudioReader) -> str:
@@ -127,18 +150,15 @@ def too_short(reader: AudioReader) -> str:
 def audio_writer(path: str | Path, sample_rate: int) -> Iterator[Callable[[np.ndarray], None]]:
     """Gives a function that appends mono samples `[n]` to a file; the suffix names the format.
 
-    Values beyond [-1, 1] are clipped. Written as 16-bit PCM where the format has it, else as the format's own default.
+    Values beyond [-1, 1] are clipped, and written as 16-bit PCM where the format has it.
     The file is there when the block has ended without an error. Raises ValueError on an unknown suffix, a wrong rate,
     and samples that are not finite or not `[n]`, OSError where the file cannot be written.
     """
     import soundfile
 
     _check_rate(sample_rate)
-    kind = Path(path).suffix[1:].upper()
-    if kind not in soundfile.available_formats():
-        known = ", ".join(f".{name.lower()}" for name in ("WAV", "FLAC", "OGG", "MP3"))
-        raise ValueError(f"{path} cannot be written: its suffix must be that of an audio format, such as {known}")
-    subtype = "PCM_16" if soundfile.check_format(kind, "PCM_16") else soundfile.default_subtype(kind)
+    check_audio_suffix(path)
+    kind, subtype = _FORMATS[Path(path).suffix.lower()]
 
     def append(samples: np.ndarray) -> None:
         samples = np.asarray(samples)
@@ -162,12 +182,15 @@ def save_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
         append(samples)
 
 
-def is_audio_name(path: Path) -> bool:
-    """Whether the suffix is one of an audio format that soundfile knows."""
-    import soundfile
+def is_audio_name(path: str | Path) -> bool:
+    """Whether the suffix is that of a format in which audio is written."""
+    return Path(path).suffix.lower() in _FORMATS
 
-    # .raw tells nothing of itself; the others are further suffixes of formats that are there.
-    return path.suffix[1:].upper() in {*soundfile.available_formats(), "AIF", "AIFC", "OGA", "OPUS"} - {"RAW"}
+
+def check_audio_suffix(path: str | Path) -> None:
+    """Raises ValueError where audio cannot be written under this name."""
+    if not is_audio_name(path):
+        raise ValueError(f"{path} cannot be written: its suffix must be that of an audio format, {', '.join(_FORMATS)}")
 
 
 def _check_rate(sample_rate: Any) -> None:

@@ -1,7 +1,8 @@
-"""The command line, `xcodec-fast`. Every error is one line on stderr with exit code 1; a wrong option is typer's, 2."""
+"""The command line, `xcodec-fast`. An error is one line on stderr with exit code 1; a wrong option is typer's, 2."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from enum import StrEnum
@@ -13,15 +14,16 @@ import typer
 from rich.console import Console
 
 from xcodec_fast import transcode
-from xcodec_fast.audio import is_audio_name
+from xcodec_fast.audio import check_audio_suffix, is_audio_name
 from xcodec_fast.cli_paths import pair_paths
-from xcodec_fast.cli_work import ERRORS, Device, Models, as_line, each_file
+from xcodec_fast.cli_work import Device, Models, as_line, each_file, printable
 from xcodec_fast.codes_info import ClipCodes, CodesInfo
 from xcodec_fast.config import CONFIG_FILE
 from xcodec_fast.container import SUFFIXES, check_suffix, load_codes, save_codes
 from xcodec_fast.convert import convert_checkpoint
 from xcodec_fast.demo import run_demo
 from xcodec_fast.describe import codes_text, describe, size_text, windows_text
+from xcodec_fast.model import XcodecModel
 from xcodec_fast.whole import make_folder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -84,15 +86,16 @@ def encode(
     for _, output in pairs:
         check_suffix(output)
     models = Models(device)
+    loaded = models.load(model)
 
-    def work(source: Path, output: Path, progress: transcode.Progress) -> str:
-        clip = transcode.encode_file(
-            models.load(model), source, bandwidth=bandwidth, window=seconds, mono=mono, progress=progress
-        )
+    def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
+        clip = transcode.encode_file(loaded, source, bandwidth=bandwidth, window=seconds, mono=mono, progress=progress)
+        make_folder(output.parent)
         save_codes(output, clip)
         return f"{source} -> {output}: {_summary(clip.info)}, {size_text(output, clip.info)}"
 
     each_file(pairs, work)
+    models.note()
 
 
 @app.command()
@@ -107,13 +110,16 @@ def decode(
     """Codes to audio. OUTPUT's suffix names the format, such as .wav, .flac or .ogg."""
     rate = _as_sample_rate(sample_rate)
     pairs = pair_paths(paths, output_dir, ".wav", force, lambda path: path.suffix.lower() in SUFFIXES)
+    for _, output in pairs:
+        check_audio_suffix(output)
     models = Models(device)
 
-    def work(source: Path, output: Path, progress: transcode.Progress) -> str:
+    def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
         clip = load_codes(source)
-        return _decode(models, model, source, clip, output, rate, progress)
+        return _decode(models.load_for(source, clip.info, model), source, clip, output, rate, progress)
 
     each_file(pairs, work)
+    models.note()
 
 
 @app.command()
@@ -131,15 +137,17 @@ def roundtrip(
     """Audio to codes and back to audio, to hear what a bandwidth costs."""
     seconds, rate = _as_window(window), _as_sample_rate(sample_rate)
     pairs = pair_paths(paths, output_dir, ".wav", force, is_audio_name)
+    for _, output in pairs:
+        check_audio_suffix(output)
     models = Models(device)
+    loaded = models.load(model)
 
-    def work(source: Path, output: Path, progress: transcode.Progress) -> str:
-        clip = transcode.encode_file(
-            models.load(model), source, bandwidth=bandwidth, window=seconds, mono=mono, progress=progress
-        )
-        return _decode(models, model, source, clip, output, rate, progress)
+    def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
+        clip = transcode.encode_file(loaded, source, bandwidth=bandwidth, window=seconds, mono=mono, progress=progress)
+        return _decode(loaded, source, clip, output, rate, progress)
 
     each_file(pairs, work)
+    models.note()
 
 
 @app.command()
@@ -152,7 +160,6 @@ def convert(
     """A checkpoint of the original authors to a folder that this package and transformers load."""
     if (output_dir / CONFIG_FILE).exists() and not force:
         raise FileExistsError(f"{output_dir} holds a checkpoint already: --force replaces it")
-    make_folder(output_dir)
     model = convert_checkpoint(checkpoint, config_yaml, output_dir)
     print(f"{checkpoint} -> {output_dir}: {sum(tensor.numel() for tensor in model.state_dict().values()):,} values")
 
@@ -161,7 +168,7 @@ def convert(
 def info(name: Annotated[str, typer.Argument(metavar="FILE_OR_MODEL")]) -> None:
     """What a file of codes, or a model as --model takes it, holds."""
     for line in describe(name):
-        print(line)
+        print(printable(line))
 
 
 @app.command()
@@ -176,18 +183,16 @@ def demo(
 
 
 def _decode(
-    models: Models,
-    model: str | None,
+    model: XcodecModel,
     source: Path,
     clip: ClipCodes,
     output: Path,
     rate: int | Literal["original"] | None,
-    progress: transcode.Progress,
+    progress: transcode.OnProgress,
 ) -> str:
     written_rate = clip.info.original_rate if rate == "original" else rate or clip.info.sample_rate
-    samples = transcode.decode_file(
-        models.load_for(source, clip.info, model), clip, output, sample_rate=written_rate, progress=progress
-    )
+    make_folder(output.parent)
+    samples = transcode.decode_file(model, clip, output, sample_rate=written_rate, progress=progress)
     return f"{source} -> {output}: {_summary(clip.info)}, {samples} samples at {written_rate} Hz"
 
 
@@ -211,7 +216,7 @@ def _as_window(text: str) -> float | Literal["auto"] | None:
 def _as_sample_rate(text: str | None) -> int | Literal["original"] | None:
     if text is None or text == "original":
         return None if text is None else "original"
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+    if not text.isdecimal() or len(text) > 7 or not 1 <= int(text) <= 1_000_000:
         raise typer.BadParameter(
             f"{text!r} is neither 'original' nor a rate of 1..1000000 Hz", param_hint="--sample-rate"
         )
@@ -219,10 +224,12 @@ def _as_sample_rate(text: str | None) -> int | Literal["original"] | None:
 
 
 def main() -> None:
-    """Entry point of the `xcodec-fast` command."""
+    """Entry point of the `xcodec-fast` command. XCODEC_FAST_DEBUG=1 shows where an error comes from."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     try:
         app()
-    except ERRORS as error:
+    except Exception as error:
+        if os.environ.get("XCODEC_FAST_DEBUG"):
+            raise
         print(as_line(error), file=sys.stderr)
         sys.exit(1)

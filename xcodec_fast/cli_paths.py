@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from xcodec_fast.whole import check_writable
 
 
 def pair_paths(
@@ -12,8 +15,8 @@ def pair_paths(
 ) -> list[tuple[Path, Path]]:
     """INPUT OUTPUT, or INPUT... with an output folder, as pairs of input and output.
 
-    In the folder an output has its input's name with `suffix`. An input that is a folder stands
-    for the files in it, and below, that `is_input` takes; they keep their subfolders.
+    In the folder an output has its input's name with `suffix`. An input that is a folder stands for the files in it,
+    and below, that `is_input` takes, but those in the output folder; they keep their subfolders.
 
     Raises FileNotFoundError, FileExistsError and ValueError where no output could be written, or would replace
     something without `force`.
@@ -24,13 +27,14 @@ def pair_paths(
         if output_dir.exists() and not output_dir.is_dir():
             raise FileExistsError(f"--output-dir {output_dir} is not a folder")
         pairs = [pair for path in paths for pair in _into(path, output_dir, suffix, is_input)]
+    inputs = {os.path.realpath(source) for source, _ in pairs}
     for output, times in Counter(output for _, output in pairs).items():
         if times > 1:
-            inputs = ", ".join(str(source) for source, target in pairs if target == output)
-            raise ValueError(f"{output} would be written {times} times, from {inputs}")
-    for source, output in pairs:
-        if output.exists() and source.exists() and output.samefile(source):
-            raise ValueError(f"{output} is the input itself: give another output")
+            sources = ", ".join(str(source) for source, target in pairs if target == output)
+            raise ValueError(f"{output} would be written {times} times, from {sources}")
+    for _, output in pairs:
+        if os.path.realpath(output) in inputs:
+            raise ValueError(f"{output} is an input itself: give another output")
         if output.exists() and not force:
             raise FileExistsError(f"{output} exists already: --force replaces it")
     return pairs
@@ -45,15 +49,17 @@ def _single(paths: Sequence[Path]) -> tuple[Path, Path]:
     for path in paths:
         if path.is_dir():
             raise ValueError(f"{path} is a folder: folders are taken with --output-dir")
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"{output} cannot be written: there is no folder {output.parent}")
+    check_writable(output)
     return source, output
 
 
 def _into(path: Path, output_dir: Path, suffix: str, is_input: Callable[[Path], bool]) -> list[tuple[Path, Path]]:
     if not path.is_dir():
         return [(path, output_dir / path.with_suffix(suffix).name)]
-    found = sorted(file for file in path.rglob("*") if file.is_file() and is_input(file))
+    made = output_dir.resolve()
+    found = sorted(
+        file for file in path.rglob("*") if file.is_file() and is_input(file) and made not in file.resolve().parents
+    )
     if not found:
         raise FileNotFoundError(f"{path} holds no file that could be an input")
     return [(file, output_dir / file.relative_to(path).with_suffix(suffix)) for file in found]

@@ -12,14 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from xcodec_fast import transcode
 from xcodec_fast.codes_info import CodesInfo
 from xcodec_fast.container import check_model
 from xcodec_fast.hub import EMBEDDED, PUBLISHED
 from xcodec_fast.model import XcodecModel
-from xcodec_fast.whole import make_folder
-
-ERRORS = (OSError, ValueError, MemoryError, torch.OutOfMemoryError)
+from xcodec_fast.transcode import OnProgress
 
 
 class Device(StrEnum):
@@ -41,9 +38,7 @@ class Models:
     def load(self, name: str) -> XcodecModel:
         """An embedded model, a folder or a hub id. Raises as `XcodecModel.from_pretrained` does."""
         if name not in self._loaded:
-            model = self._loaded[name] = XcodecModel.from_pretrained(name, device=self.device)
-            if not getattr(model.config, "trained", True):
-                print(f"note: the weights of {name} are seeded, not trained: it decodes to noise")
+            self._loaded[name] = XcodecModel.from_pretrained(name, device=self.device)
         return self._loaded[name]
 
     def load_for(self, path: Path, info: CodesInfo, given: str | None) -> XcodecModel:
@@ -54,6 +49,12 @@ class Models:
         model = self.load(_known(path, info.model_id) if given is None else given)
         check_model(path, info, model)
         return model
+
+    def note(self) -> None:
+        """Says, after work that was done, which models were not trained."""
+        for name, model in self._loaded.items():
+            if not getattr(model.config, "trained", True):
+                print(f"note: the weights of {name} are seeded, not trained: it decodes to noise", file=sys.stderr)
 
 
 def _known(path: Path, model_id: str) -> str:
@@ -73,7 +74,7 @@ def _available(device: Device) -> str:
     return device.value
 
 
-def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, transcode.Progress], str]) -> None:
+def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, OnProgress], str]) -> None:
     """Calls work(input, output, progress) for each pair and prints its line; one that fails does not stop the rest.
 
     Raises what the work of a single pair raises, or ValueError with the number of those that failed.
@@ -81,31 +82,48 @@ def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, tr
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     failed = 0
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        files = bar.add_task("files", total=len(pairs), visible=len(pairs) > 1)
-        for source, output in pairs:
-            task = bar.add_task(escape(source.name), total=None)
+    # Not redirected: results go to stdout, whole lines however narrow the terminal is.
+    bar = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        disable=not console.is_terminal,
+    )
+    files = bar.add_task("files", total=len(pairs), visible=len(pairs) > 1)
+    for source, output in pairs:
+        task = bar.add_task(escape(source.name), total=None)
 
-            def advance(done: float, total: float | None, task: TaskID = task) -> None:
-                bar.update(task, completed=done, total=total)
+        def advance(done: float, total: float | None, task: TaskID = task) -> None:
+            bar.update(task, completed=done, total=total)
 
-            try:
-                make_folder(output.parent)
+        problem = None
+        try:
+            with bar:
                 line = work(source, output, advance)
-            except ERRORS as error:
-                if len(pairs) == 1:
-                    raise
-                failed += 1
-                print(as_line(error), file=sys.stderr)
-            else:
-                print(line)
-            bar.remove_task(task)
-            bar.advance(files)
+        except Exception as error:
+            if len(pairs) == 1:
+                raise
+            failed += 1
+            problem = as_line(error, source)
+        print(problem or printable(line), file=sys.stderr if problem else sys.stdout, flush=True)
+        bar.remove_task(task)
+        bar.advance(files)
     if failed:
         raise ValueError(f"{failed} of {len(pairs)} files failed")
 
 
-def as_line(error: BaseException) -> str:
-    """An error as the line that a user reads."""
+def as_line(error: BaseException, source: Path | None = None) -> str:
+    """An error, met with a file, as the line that a user reads."""
     text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-    return f"xcodec-fast: {' '.join(text.split()) or type(error).__name__}"
+    if not isinstance(error, OSError | ValueError):  # not one of our own words
+        text = f"{type(error).__name__}: {text}"
+    if source is not None and str(source) not in text:
+        text = f"{source}: {text}"
+    return printable(f"xcodec-fast: {' '.join(text.split())}")
+
+
+def printable(text: str) -> str:
+    """Text without what a terminal would act on or cannot show."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

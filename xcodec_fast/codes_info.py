@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from xcodec_fast.windows import Windows
@@ -87,10 +88,22 @@ class CodesInfo:
 
 @dataclass(frozen=True)
 class ClipCodes:
-    """The codes of one clip, int64 `[1, Q, F]`, as `decode` takes them, and what is to be known of them."""
+    """The codes of one clip, int64 `[1, Q, F]`, as `decode` takes them, and what is to be known of them.
+
+    Raises ValueError where one does not fit the other.
+    """
 
     audio_codes: Tensor
     info: CodesInfo
+
+    def __post_init__(self) -> None:
+        codes, shape = self.audio_codes, (1, self.info.quantizers, self.info.frames)
+        if codes.dtype != torch.int64 or codes.shape != shape:
+            raise ValueError(f"audio_codes is {codes.dtype} {list(codes.shape)}, but must be int64 {list(shape)}")
+        low, high = (int(code) for code in codes.aminmax())
+        if low < 0 or high >= self.info.codebook_size:
+            outside = low if low < 0 else high
+            raise ValueError(f"audio_codes holds the code {outside}, but must be in 0..{self.info.codebook_size - 1}")
 
 
 def bits_per_code(codebook_size: int) -> int:

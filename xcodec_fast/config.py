@@ -218,7 +218,16 @@ class XcodecConfig(_JsonConfig):
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> XcodecConfig:
         """The config of an embedded model, a folder or a hub id; `hub` are the options of `hub.Source`."""
-        return cls.from_dict(Source(name_or_path, **hub).json(CONFIG_FILE))
+        return cls.from_source(Source(name_or_path, **hub))
+
+    @classmethod
+    def from_source(cls, source: Source) -> XcodecConfig:
+        """The config of a checkpoint. Raises ValueError naming it where its `config.json` describes none."""
+        values = source.json(CONFIG_FILE)
+        try:
+            return cls.from_dict(values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{CONFIG_FILE} of {source.name_or_path}: {error}") from error
 
     def save_pretrained(self, save_directory: str | Path) -> None:
         """Writes `config.json` into a folder, created if need be."""

@@ -9,6 +9,8 @@ from typing import Any
 from xcodec_fast.config import HubertConfig, WavLMConfig, XcodecConfig
 from xcodec_fast.functional import ACTIVATIONS
 
+_MOST_QUANTIZERS = 1024
+
 
 def as_checked_config(config: Any) -> XcodecConfig:
     """The config, or ours for one of the reference, if a model can be built from it.
@@ -61,7 +63,7 @@ def _require_lists(config: Any, *names: str, integers: bool, least: int = 1) -> 
 
 
 def _is_number(value: Any, integers: bool) -> bool:
-    return isinstance(value, int if integers else Real) and not isinstance(value, bool)
+    return isinstance(value, int if integers else Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_semantic(semantic: HubertConfig | WavLMConfig) -> None:
@@ -108,6 +110,11 @@ def _check_fit(config: XcodecConfig) -> None:
         _refuse(f"codebook_dim is {config.codebook_dim}, but must be acoustic + semantic width, {config.hidden_size}")
     if int(config.semantic_hidden_size * config.channel_ratios[-1]) != config.semantic_hidden_size:
         _refuse(f"the last of channel_ratios is {config.channel_ratios[-1]}, but must be 1")
+    if config.num_quantizers > _MOST_QUANTIZERS:
+        _refuse(
+            f"target_bandwidths end at {config.target_bandwidths[-1]} kbps, which pays for {config.num_quantizers} "
+            f"stages, but there may be at most {_MOST_QUANTIZERS}"
+        )
     if config.num_quantizers < 1:
         _refuse(
             f"target_bandwidths end at {config.target_bandwidths[-1]} kbps, but a stage of {config.codebook_size} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from xcodec_fast.codes_info import ClipCodes, CodesInfo, is_model_id
 from xcodec_fast.container_npz import read_npz, write_npz
 from xcodec_fast.container_xcodec import read_xcodec, write_xcodec
 from xcodec_fast.model import XcodecModel
-from xcodec_fast.whole import written_whole
+from xcodec_fast.whole import check_readable, written_whole
 from xcodec_fast.windows import Windows
 
 SUFFIXES = (".xcodec", ".npz")
@@ -39,6 +40,7 @@ def clip_codes(
     Raises TypeError, ValueError and IndexError on codes that the model cannot have given, ValueError on lengths that
     fit neither them nor each other.
     """
+    require_model(model)
     checks.require_tensor(audio_codes, "audio_codes")
     codes = audio_codes[None] if audio_codes.ndim == 2 else audio_codes
     config = model.config
@@ -69,15 +71,27 @@ def save_codes(path: str | Path, clip: ClipCodes) -> None:
 
     Raises TypeError on bare codes, ValueError on another suffix, OSError where the file cannot be written.
     """
-    if not isinstance(clip, ClipCodes):
-        raise TypeError(
-            f"clip must be ClipCodes, as clip_codes(audio_codes, model) gives them, but is a {type(clip).__name__}"
-        )
+    require_clip(clip)
     path = Path(path)
     check_suffix(path)
     write = write_npz if path.suffix.lower() == ".npz" else write_xcodec
     with written_whole(path) as temporary:
         write(temporary, clip.audio_codes[0].cpu().numpy(), clip.info)
+
+
+def require_model(model: Any) -> None:
+    """Raises TypeError on anything else than a model."""
+    if not isinstance(model, XcodecModel):
+        raise TypeError(f"model must be an xcodec_fast.XcodecModel, but is a {type(model).__name__}")
+
+
+def require_clip(clip: Any) -> None:
+    """Raises TypeError on anything else than codes with their info."""
+    if not isinstance(clip, ClipCodes):
+        raise TypeError(
+            "clip must be ClipCodes, as load_codes(path) or clip_codes(audio_codes, model) give them, "
+            f"but is a {type(clip).__name__}"
+        )
 
 
 def check_suffix(path: Path) -> None:
@@ -94,24 +108,30 @@ def load_codes(path: str | Path, model: XcodecModel | None = None) -> ClipCodes:
         ValueError: no file of codes, a truncated, extended, damaged or newer one, or another model's.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
+    check_readable(path)
     codes, info = read_npz(path) if path.suffix.lower() == ".npz" else read_xcodec(path)
-    if int(codes.max()) >= info.codebook_size:
-        raise ValueError(f"{path} is damaged: it holds the code {codes.max()} of 0..{info.codebook_size - 1}")
+    try:
+        clip = ClipCodes(torch.from_numpy(np.ascontiguousarray(codes, dtype=np.int64))[None], info)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
     if model is not None:
         check_model(path, info, model)
-    return ClipCodes(torch.from_numpy(np.ascontiguousarray(codes, dtype=np.int64))[None], info)
+    return clip
 
 
-def check_model(path: str | Path, info: CodesInfo, model: XcodecModel) -> None:
-    """Raises ValueError where the codes are not of this model's codebooks."""
-    if info.codebooks != model.quantizer.codebooks_hash():
-        made_by = f"the model {info.model_id!r}" if info.model_id else "a model that it does not name"
-        raise ValueError(f"{path} was made by {made_by}, whose codebooks are not those of the given {model.model_id!r}")
-    config = model.config
-    if (info.sample_rate, info.hop_length) != (config.sample_rate, config.hop_length):
+def check_model(what: str | Path, info: CodesInfo, model: XcodecModel) -> None:
+    """Raises ValueError where the codes, called `what`, are not of this model's codebooks, rate and hop."""
+    config, own = model.config, model.quantizer.codebooks_hash()
+    if info.codebooks != own:
+        made_by = f"the model {info.model_id!r}" if info.model_id else "a model that is not named"
         raise ValueError(
-            f"{path} is of {info.sample_rate} Hz with a hop of {info.hop_length}, but the model of "
-            f"{config.sample_rate} Hz with a hop of {config.hop_length}"
+            f"{what}: the codes were made by {made_by} with the codebooks {info.codebooks.hex()}, but the model "
+            f"{model.model_id!r}, in {str(model.dtype).removeprefix('torch.')}, has {own.hex()}"
+        )
+    theirs = (info.codebook_size, info.sample_rate, info.hop_length)
+    ours = (config.codebook_size, config.sample_rate, config.hop_length)
+    if theirs != ours or info.quantizers > config.num_quantizers:
+        raise ValueError(
+            f"{what}: {info.quantizers} stages of codebook size, Hz and hop {theirs} do not fit the model's "
+            f"{config.num_quantizers} of {ours}"
         )

@@ -26,13 +26,19 @@ def write_npz(path: Path, codes: np.ndarray, info: CodesInfo) -> None:
 
 def read_npz(path: Path) -> tuple[np.ndarray, CodesInfo]:
     """Codes uint16 `[Q, F]`. Raises ValueError that says what is wrong with the file."""
+    data = path.read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
+        # Nothing before or after: zipfile would look for the archive anywhere.
+        if not data.startswith(b"PK\3\4") or data[-22:-18] != b"PK\5\6":
+            raise ValueError("it does not begin and end as a zip archive")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             metadata = _member(archive, "metadata", _LONGEST_METADATA)
             if metadata.dtype.kind != "U" or metadata.ndim != 0:
                 raise ValueError("metadata is no string")
             info = _info(json.loads(str(metadata)))
             codes = _member(archive, "codes", 2 * info.quantizers * info.frames + 4096)
+    except MemoryError:
+        raise
     except Exception as error:  # what zipfile and numpy raise on damage is of a dozen kinds
         raise ValueError(f"{path} is not an .npz file of codes: {error}") from error
     if codes.dtype != np.uint16 or codes.shape != (info.quantizers, info.frames):
@@ -54,7 +60,9 @@ def _member(archive: zipfile.ZipFile, name: str, longest: int) -> np.ndarray:
         raise ValueError(f"{name} has the array format {version}, but must have (1, 0)")
     shape, column_major, dtype = np.lib.format.read_array_header_1_0(data)
     values = data.read()
-    if dtype.hasobject or dtype.itemsize * np.prod(shape, dtype=object) != len(values):
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds Python objects, which are not read")
+    if dtype.itemsize * np.prod(shape, dtype=object) != len(values):
         raise ValueError(f"{name} has {len(values)} bytes, which are no {dtype} {list(shape)}")
     return np.frombuffer(values, dtype).reshape(shape, order="F" if column_major else "C")
 

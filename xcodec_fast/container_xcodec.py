@@ -16,10 +16,11 @@ Numbers are little-endian and unsigned; a frame is `hop` samples.
         40      8  samples at the codec's rate, (F - 1) * hop < samples <= F * hop
         48      4  original rate, Hz
         52      8  original samples, at the original rate
-        60      4  window: frames of a chunk; 0, like the next two, where flag bit 0 is
+        60      4  window: frames of a chunk; like the next two 0 unless flag bit 0 is set
         64      4  window: frames of context before it
         68      4  window: frames of context after it
-        72     16  hash of the codebooks: BLAKE2b (16 bytes) of their entries as float32, stage after stage
+        72     16  hash of the model's codebooks, of all stages that it has: BLAKE2b (16 bytes) of the entries [K, D] as
+                   bfloat16, stage after stage, row after row
         88      8  payload length, ceil(F * Q * ceil(log2 K) / 8) bytes
         96  h - 96  model id, UTF-8, at most 255 bytes
          h         payload: the codes, most significant bit first, frame after frame, stage after stage in each; zero
@@ -98,6 +99,7 @@ def read_xcodec(path: Path) -> tuple[np.ndarray, CodesInfo]:
         if not (
             version == _VERSION
             and channels == 1
+            and (flags & _IN_WINDOWS or not (chunk or left or lookahead))
             and 2 <= codebook_size <= 1 << 16
             and _FIELDS.size <= header_length <= _FIELDS.size + LONGEST_ID
             and payload_length == packed_length(frames * quantizers, bits_per_code(codebook_size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from xcodec_fast.checkpoint import load_state_dict
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.model import XcodecModel
+from xcodec_fast.whole import check_readable
 
 # The yaml's names of semantic teachers. All three have the base shape, which is what the config classes default to.
 # transformers 4.56 finds out by `_name_or_path` that a teacher is no HuBERT.
@@ -38,6 +40,7 @@ _MODULES = {
     "fc_post1": "fc1",
     "fc_post2": "fc2",
 }
+_LONGEST_YAML = 1 << 20
 _UNIT = ("snake1", "conv1", "snake2", "conv2")
 _UNITS = ("res_unit1", "res_unit2", "res_unit3")
 _BLOCKS = {"encoder": (*_UNITS, "snake1", "conv1"), "decoder_2": ("snake1", "conv_t1", *_UNITS)}
@@ -60,6 +63,7 @@ def convert_checkpoint(checkpoint: str | Path, config_yaml: str | Path, output_d
         ValueError: a damaged file or one that holds more than data, a yaml that describes no model, tensors that are
             missing, of another shape, or unknown.
     """
+    check_readable(checkpoint)
     config = _read_config(config_yaml)
     try:
         with torch.device("meta"):
@@ -71,6 +75,9 @@ def convert_checkpoint(checkpoint: str | Path, config_yaml: str | Path, output_d
     depth = len(config.acoustic_model_config.downsampling_ratios)
     renamed = {name: _our_name(name, depth) for name in state}
     known = {_WEIGHT_NORM.sub(".weight", name) for name in model.state_dict()}
+    names = list(renamed.values())
+    if twice := sorted({ours for ours in names if names.count(ours) > 1}):
+        raise ValueError(f"{checkpoint} has two tensors for each of {', '.join(twice[:5])}")
     unknown = [name for name, ours in renamed.items() if _WEIGHT_NORM.sub(".weight", ours) not in known]
     if unknown:
         raise ValueError(
@@ -88,9 +95,18 @@ def convert_checkpoint(checkpoint: str | Path, config_yaml: str | Path, output_d
 def _read_config(path: str | Path) -> XcodecConfig:
     import yaml  # where used: nothing else needs it
 
+    check_readable(path)
+    if Path(path).stat().st_size > _LONGEST_YAML:
+        raise ValueError(
+            f"{path} has {Path(path).stat().st_size} bytes, but a training yaml has {_LONGEST_YAML} at most"
+        )
+    text = Path(path).read_bytes()
     try:
-        content: Any = yaml.safe_load(Path(path).read_bytes())
-    except yaml.YAMLError as error:
+        # An alias of an alias, ten times over, is a gigabyte when it is written out.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise ValueError("aliases are not supported")
+        content: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     for key in ("generator", "config"):
         content = content.get(key) if isinstance(content, dict) else None
@@ -100,9 +116,11 @@ def _read_config(path: str | Path) -> XcodecConfig:
         if key not in content:
             raise ValueError(f"{path} has no {key!r} in generator.config")
         if type(content[key]) is not kind:  # a bool is no int here
-            raise ValueError(f"{path}: {key} is {content[key]!r}, but must be of type {kind.__name__}")
+            raise ValueError(f"{path}: {key} is {reprlib.repr(content[key])}, but must be of type {kind.__name__}")
     if content["semantic_techer"] not in TEACHERS:
-        raise ValueError(f"{path}: semantic_techer is {content['semantic_techer']!r}, but must be one of {[*TEACHERS]}")
+        raise ValueError(
+            f"{path}: semantic_techer is {reprlib.repr(content['semantic_techer'])}, but must be one of {[*TEACHERS]}"
+        )
     ratios = {"downsampling_ratios": content["ratios"], "upsampling_ratios": content["ratios"]}
     return XcodecConfig(
         target_bandwidths=content["target_bandwidths"],
@@ -127,13 +145,21 @@ def _read_tensors(path: str | Path) -> dict[str, Tensor]:
         content = content.get("codec_model", content)
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold tensors by name, but holds a {type(content).__name__}")
-    # Distributed training over machines of one GPU each leaves the wrapper's prefix. Copies, as views of one storage
-    # cannot be written as safetensors.
-    return {
-        str(name).removeprefix("module."): tensor.detach().clone()
-        for name, tensor in content.items()
-        if isinstance(tensor, Tensor)
-    }
+    tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or not tensor.is_floating_point():
+            raise ValueError(
+                f"{path}: {name} is {tensor.layout} {tensor.dtype}, but must be strided and floating-point"
+            )
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{path}: {name} is {list(tensor.shape)}, of which the file holds a part alone")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{path}: {name} holds values that are NaN or infinite")
+    # Distributed training over machines of one GPU each leaves the wrapper's prefix.
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    # Copies, as views of one storage cannot be written as safetensors.
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _our_name(name: str, depth: int) -> str:
@@ -141,7 +167,7 @@ def _our_name(name: str, depth: int) -> str:
     module, _, path = name.partition(".")
     if module in _BLOCKS:
         stack = ("conv1", *(f"block.{index}" for index in range(depth)), "snake1", "conv2")
-        path = _nested(path.removeprefix("block." if module == "encoder" else "model."), stack, _BLOCKS[module], _UNIT)
+        path = _nested(path, "block" if module == "encoder" else "model", stack, _BLOCKS[module], _UNIT)
     elif module in ("encoder_semantic", "decoder_semantic"):
         path = re.sub(r"\b(conv[12]?)\.conv\.", r"\1.", path)
     elif module == "quantizer":
@@ -149,10 +175,12 @@ def _our_name(name: str, depth: int) -> str:
     return f"{_MODULES.get(module)}.{path}"
 
 
-def _nested(path: str, *levels: Sequence[str]) -> str:
-    """Names instead of numbers in nested nn.Sequential: 3.block.0.block.1.bias -> block.2.res_unit1.conv1.bias."""
-    *outer, innermost = path.split(".block.")
+def _nested(path: str, prefix: str, *levels: Sequence[str]) -> str:
+    """Names, not numbers, in nested nn.Sequential: model.3.block.0.block.1.bias -> block.2.res_unit1.conv1.bias."""
+    *outer, innermost = path.removeprefix(f"{prefix}.").split(".block.")
     number, _, leaf = innermost.partition(".")
     by_number = [{str(index): name for index, name in enumerate(level)} for level in levels]
+    if not path.startswith(f"{prefix}.") or len(outer) >= len(levels):
+        return "?"
     names = [level.get(key, "?") for key, level in zip((*outer, number), by_number, strict=False)]
     return ".".join((*names, leaf))

@@ -52,7 +52,16 @@ def run_demo(audio_path: Path | None, output_dir: Path, console: Console) -> Non
         started = time.perf_counter()
         codes = model.encode(inputs["input_values"]).audio_codes
         encoded = time.perf_counter()
-        save_codes(output_dir / CODES, clip_codes(codes, model, samples=len(audio.samples)))
+        save_codes(
+            output_dir / CODES,
+            clip_codes(
+                codes,
+                model,
+                samples=len(audio.samples),
+                original_rate=audio.file_rate,
+                original_samples=audio.file_samples,
+            ),
+        )
         saved = load_codes(output_dir / CODES, model)
         loaded = time.perf_counter()
         values = model.decode(saved.audio_codes).audio_values

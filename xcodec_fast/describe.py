@@ -9,7 +9,7 @@ import torch
 
 from xcodec_fast.codes_info import CodesInfo
 from xcodec_fast.config import XcodecConfig
-from xcodec_fast.container import load_codes
+from xcodec_fast.container import SUFFIXES, load_codes
 from xcodec_fast.hub import EMBEDDED
 from xcodec_fast.model import XcodecModel
 
@@ -17,7 +17,8 @@ from xcodec_fast.model import XcodecModel
 def describe(name: str) -> Iterator[str]:
     """Lines on a file of codes, or on a model by its name. Raises as `load_codes` and `XcodecConfig` do."""
     path = Path(name)
-    fields = _codes_fields(path) if name not in EMBEDDED and path.is_file() else _model_fields(name)
+    is_codes = name not in EMBEDDED and (path.is_file() or path.suffix.lower() in SUFFIXES)
+    fields = _codes_fields(path) if is_codes else _model_fields(name)
     for label, value in fields:
         yield f"{label:<16}{value}"
 

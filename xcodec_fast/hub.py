@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from xcodec_fast.whole import written_whole
+
 ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = ("xcodec-tiny",)
 PUBLISHED = tuple(
@@ -45,7 +47,10 @@ class Source:
     def model_id(self) -> str:
         """The name under which others can find the model; of a folder, its own name without where it lies."""
         folder = self.folder()
-        return str(self.name_or_path) if folder is None or self.name_or_path in EMBEDDED else folder.resolve().name
+        if folder is None or self.name_or_path in EMBEDDED:
+            return str(self.name_or_path)
+        name = folder.resolve().name
+        return "" if name in EMBEDDED else name
 
     def file(self, filename: str) -> Path:
         """The path of a file, downloaded if need be. Raises FileNotFoundError that says where it was looked for."""
@@ -113,4 +118,5 @@ def read_json(path: str | Path) -> dict[str, Any]:
 def write_json(folder: str | Path, filename: str, values: dict[str, Any]) -> None:
     """Writes an object as JSON, keys sorted, into a folder, created if need be."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    (Path(folder) / filename).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with written_whole(Path(folder) / filename) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")

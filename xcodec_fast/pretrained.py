@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from xcodec_fast.checkpoint import load_state_dict, read_state_dict, write_checkpoint
-from xcodec_fast.config import CONFIG_FILE, XcodecConfig
+from xcodec_fast.config import XcodecConfig
 from xcodec_fast.hub import Source
 
 
@@ -68,7 +68,7 @@ class PretrainedModel(nn.Module):
         """
         source = Source(name_or_path, revision, cache_dir, token, subfolder, local_files_only)
         placement = _as_device(device, device_map)
-        config = XcodecConfig.from_dict(source.json(CONFIG_FILE))
+        config = XcodecConfig.from_source(source)
         state = read_state_dict(source)
         stored = next(tensor.dtype for tensor in state.values() if tensor.is_floating_point())
         named = config.dtype or getattr(config, "torch_dtype", None)

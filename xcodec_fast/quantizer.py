@@ -79,10 +79,14 @@ class ResidualVectorQuantizer(nn.Module):
         return max(1, math.floor(bandwidth / self.get_bandwidth_per_quantizer()))
 
     def codebooks_hash(self) -> bytes:
-        """BLAKE2b, 16 bytes, of the entries as little-endian float32, stage after stage: which codebooks these are."""
+        """Which codebooks these are: BLAKE2b, 16 bytes, of all entries as little-endian bfloat16, stage after stage.
+
+        In bfloat16, so that a model loaded in it has the hash of its checkpoint in float32.
+        """
         digest = hashlib.blake2b(digest_size=16)
         for quantizer in self.quantizers:
-            digest.update(quantizer.codebook.embed.detach().float().cpu().numpy().astype("<f4").tobytes())
+            entries = quantizer.codebook.embed.detach().to("cpu", torch.bfloat16)
+            digest.update(entries.view(torch.int16).numpy().astype("<i2").tobytes())
         return digest.digest()
 
     def encode(self, embeddings: Tensor, bandwidth: float | None = None) -> Tensor:

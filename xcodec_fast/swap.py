@@ -25,8 +25,8 @@ ReferenceModel = TypeVar("ReferenceModel", bound=nn.Module)
 _METHODS = ("encode", "decode", "forward")
 _OUTPUTS = (XcodecEncoderOutput, XcodecDecoderOutput, XcodecOutput)
 _KEY = "_xcodec_fast"
-# Layers that both sides have alike. Sharing them whole, and not their weights alone, keeps weight norm, adapters and
-# hooks that are put on them working.
+# Layers that both sides have alike. Shared whole, not by their weights, so that weight norm, adapters and hooks that
+# are put on them keep working.
 _SHARED = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear, nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.Embedding)
 
 
@@ -34,8 +34,9 @@ def accelerate(hf_model: ReferenceModel) -> ReferenceModel:
     """Routes `encode`, `decode` and `forward` of a `transformers.XcodecModel` to ours, and returns it.
 
     It stays an instance of its class with its own parameters, so that saving, training, moving and copying it work as
-    before. Calls that the reference takes return its own output classes; a list of clips or a mask, ours. Once more
-    on the same model is nothing.
+    before. Calls that the reference takes return its own output classes; a list of clips or a mask, ours. Hooks and
+    adapters on the model, its convolutions and linear layers are called (but the positional convolution, of which the
+    weight is read), those on larger modules are not. Not for nn.DataParallel. Once more on the same model is nothing.
 
     Raises TypeError for another class, ValueError where its config or layers are not those of an X-Codec.
     """
@@ -59,8 +60,9 @@ def restore(hf_model: ReferenceModel) -> ReferenceModel:
     swap = vars(hf_model).pop(_KEY, None)
     if swap is not None:
         for name in _METHODS:
-            del vars(hf_model)[name]
-        vars(hf_model).update(swap.before)
+            if isinstance(vars(hf_model).get(name), _Route):  # else it was set since, and stays
+                del vars(hf_model)[name]
+                vars(hf_model).update({name: swap.before[name]} if name in swap.before else {})
     return hf_model
 
 
@@ -86,7 +88,8 @@ class _Route:
             modules = _modules(self.hf_model)
             if modules != swap.modules:  # a layer was replaced since, as adapters do
                 swap.twin, swap.modules = _twin(self.hf_model), modules
-        swap.twin.config.return_dict = self.hf_model.config.return_dict
+        for name in ("return_dict", "target_bandwidths"):  # what a call asks of the config
+            setattr(swap.twin.config, name, getattr(self.hf_model.config, name))
         output = getattr(swap.twin, self.name)(*args, **kwargs)
         if not isinstance(output, ModelOutput) or "audio_codes_mask" in output:
             return output

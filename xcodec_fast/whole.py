@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all, and the folders for them."""
+"""Files that are written whole or not at all, the folders for them, and files that are read."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,23 +14,38 @@ from pathlib import Path
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Gives the name of a temporary file beside `path`, which takes its place when the block ends without an error.
 
-    On an error, Ctrl-C included, the temporary file is removed and `path` is as it was. Raises OSError that names
-    `path` where its folder does not exist, where it is something else than a file, and where it cannot be written.
+    On an error, Ctrl-C included, the temporary file is removed and `path` is as it was. Of a link the
+    target is replaced; a file's mode stays. Raises OSError that names `path` where it cannot be written.
     """
+    check_writable(path)
+    target = Path(os.path.realpath(path))
+    try:
+        # In a folder of its own the file keeps its name: by its suffix libraries know the format.
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder:
+            temporary = Path(folder) / target.name
+            yield temporary
+            if target.exists():
+                shutil.copymode(target, temporary)
+            os.replace(temporary, target)
+    except OSError as error:
+        if error.errno is None:  # says of itself what it is
+            raise
+        raise OSError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Raises OSError where `path` has no folder, or is something else than a file."""
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
     if path.exists() and not path.is_file():
         raise OSError(f"{path} cannot be written: it is no regular file")
-    try:
-        # A folder of its own, so that the file keeps its name: by its suffix libraries know the format.
-        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-")
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror}") from error
-    with folder:
-        temporary = Path(folder.name) / path.name
-        yield temporary
-        os.replace(temporary, path)
+
+
+def check_readable(path: str | Path) -> None:
+    """Raises FileNotFoundError where `path` is no regular file: a pipe would be waited for without end."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is not a file" if Path(path).exists() else f"{path} does not exist")
 
 
 def make_folder(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Windows: how audio that is too long to be encoded at once, or not all there yet, is cut, in frames.
+"""Windows: how audio that is too long to be encoded at once is cut, in frames.
 
           window n
      |<-------------------------------->|
@@ -28,7 +28,7 @@ class Window:
 class Windows:
     """Chunks of `chunk` frames, each encoded with up to `left` frames before and `lookahead` after it.
 
-    Raises ValueError where one is no integer, chunk < 1, left < 0 or lookahead < 0.
+    Raises ValueError where one is no integer, chunk < 1, left < 0 or lookahead < 0, or one above 2^32 - 1.
     """
 
     chunk: int
@@ -38,8 +38,8 @@ class Windows:
     def __post_init__(self) -> None:
         for field, least in zip(fields(self), (1, 0, 0), strict=True):
             frames = getattr(self, field.name)
-            if not isinstance(frames, int) or frames < least:
-                raise ValueError(f"{field.name} is {frames!r} frames, but must be an integer of {least} or more")
+            if isinstance(frames, bool) or not isinstance(frames, int) or not least <= frames < 1 << 32:
+                raise ValueError(f"{field.name} is {frames!r} frames, but must be an integer in {least}..2^32 - 1")
 
     def needed(self, n: int) -> int:
         """Frames of the clip that must be there for chunk n, unless the clip ends before."""
