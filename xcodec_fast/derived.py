@@ -1,4 +1,4 @@
-"""Tensors computed from parameters, kept until a parameter changes and never saved."""
+"""Tensors computed from parameters, kept until a parameter changes and never saved, copied or moved with it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.weak import TensorWeakRef, WeakTensorKeyDictionary
 
 _optimizer_steps = 0
 
@@ -25,7 +26,7 @@ register_optimizer_step_post_hook(_count_step)
 @dataclass(frozen=True)
 class _Entry:
     value: Tensor
-    sources: tuple[Tensor, ...]
+    sources: tuple[TensorWeakRef, ...]
     held: tuple[Tensor, ...]  # the sources' memory, so that no other tensor can come to lie at its address
     versions: tuple[int, ...]
     steps: int
@@ -34,46 +35,40 @@ class _Entry:
         return (
             self.steps == _optimizer_steps
             and len(sources) == len(self.sources)
-            and all(now is then for now, then in zip(sources, self.sources, strict=True))
+            and all(now is then() for now, then in zip(sources, self.sources, strict=True))
             and all(now.data_ptr() == then.data_ptr() for now, then in zip(sources, self.held, strict=True))
             and self.versions == tuple(source._version for source in sources)
         )
 
 
-class DerivedModule(nn.Module):
-    """A module with a cache of tensors that follow from its parameters, such as a folded weight norm.
+# By the first source: what is derived from a parameter goes when it goes.
+_entries: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
-    An entry is rebuilt after an in-place change, an optimizer step, an assignment, `.to()`, and a load. A change
+
+def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
+    """compute(*sources), a named function; where no gradient is asked for, once while the sources stay as they are.
+
+    It is computed anew after an in-place change, an optimizer step, an assignment, `.to()`, and a load. A change
     through `parameter.data` leaves no trace that could be seen: call `forget_derived()` after it.
     """
+    if _changes_unseen(sources) or (torch.is_grad_enabled() and any(source.requires_grad for source in sources)):
+        return compute(*sources)
+    entries = _entries.setdefault(sources[0], {})
+    name = compute.__qualname__
+    entry = entries.get(name)
+    if entry is None or not entry.is_fresh(sources):
+        # A normal tensor even when first asked for in inference mode: autograd may use it later.
+        with torch.inference_mode(False), torch.no_grad():
+            held = tuple(source.detach() for source in sources)
+            versions = tuple(source._version for source in sources)
+            references = tuple(map(TensorWeakRef, sources))
+            entry = entries[name] = _Entry(compute(*sources), references, held, versions, _optimizer_steps)
+    return entry.value
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._cache: dict[str, _Entry] = {}
 
-    def derived(self, name: str, compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
-        """compute(*sources); where no gradient is asked for, once for as long as the sources stay as they are."""
-        if _changes_unseen(sources) or (torch.is_grad_enabled() and any(source.requires_grad for source in sources)):
-            return compute(*sources)
-        entry = self._cache.get(name)
-        if entry is None or not entry.is_fresh(sources):
-            # A normal tensor even when first asked for in inference mode: autograd may use it later.
-            with torch.inference_mode(False), torch.no_grad():
-                held = tuple(source.detach() for source in sources)
-                versions = tuple(source._version for source in sources)
-                entry = self._cache[name] = _Entry(compute(*sources), sources, held, versions, _optimizer_steps)
-        return entry.value
-
-    def forget_derived(self) -> None:
-        """Drops the cache."""
-        self._cache.clear()
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        self.forget_derived()
-        return super()._apply(fn, recurse)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": {}}
+def forget_derived() -> None:
+    """Drops everything that was derived."""
+    _entries.clear()
 
 
 def _changes_unseen(sources: tuple[Tensor, ...]) -> bool:

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec_fast.config import HubertConfig, SemanticConfig
-from xcodec_fast.derived import DerivedModule
-from xcodec_fast.functional import ACTIVATIONS, conv_length, own_group_norm
-from xcodec_fast.intervals import Interval, keep, through
+from xcodec_fast.derived import derived
+from xcodec_fast.functional import ACTIVATIONS, conv1d, own_group_norm
+from xcodec_fast.intervals import Interval, conv_length, keep, through
 
 
 class FrontEndLayer(nn.Module):
@@ -40,7 +40,9 @@ class FrontEndLayer(nn.Module):
 
     def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
         """With an interval of outputs a row, the group norm counts those alone; an unpadded layer needs no more."""
-        x = self.conv(x)
+        if self.norm is None and self.activation is F.gelu:
+            return conv1d(x, self.conv, then="gelu", keep_y=False)[1]
+        x, _ = conv1d(x, self.conv)
         if self.norm == "group" and interval is not None:
             norm = self.layer_norm
             x = own_group_norm(x, interval.own(x.shape[-1]), norm.weight, norm.bias, norm.eps)
@@ -92,7 +94,11 @@ class FeatureProjection(nn.Module):
         return self.projection(x if self.layer_norm is None else self.layer_norm(x))
 
 
-class PositionalConv(DerivedModule):
+def _folded(magnitude: Tensor, direction: Tensor) -> Tensor:
+    return torch._weight_norm(direction, magnitude, 2)
+
+
+class PositionalConv(nn.Module):
     """Position by a wide grouped convolution, weight-normed or after a batch norm. `[B, F, C]` -> same.
 
     An even kernel gives one position too many; the last is dropped.
@@ -110,7 +116,7 @@ class PositionalConv(DerivedModule):
         if not nn.utils.parametrize.is_parametrized(self.conv, "weight"):
             return self.conv.weight
         factors = self.conv.parametrizations.weight
-        return self.derived("weight", lambda g, v: torch._weight_norm(v, g, 2), factors.original0, factors.original1)
+        return derived(_folded, factors.original0, factors.original1)
 
     def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
         frames = x.shape[1]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xcodec_fast.checkpoint import load_state_dict, read_state_dict, write_checkpoint
 from xcodec_fast.config import XcodecConfig
+from xcodec_fast.derived import forget_derived
 from xcodec_fast.hub import Source
 
 
@@ -36,6 +38,10 @@ class PretrainedModel(nn.Module):
     def dtype(self) -> torch.dtype:
         """The weights' type, which audio must have too."""
         return next(self.parameters()).dtype
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        forget_derived()  # or memory on the device that is left would be held on to
+        return super()._apply(fn, recurse)
 
     @classmethod
     def from_pretrained(

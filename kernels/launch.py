@@ -1,0 +1,164 @@
+"""Block sizes and warps of every kernel, as tables keyed by shape and chip: no autotuning, no search at run time."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+
+
+class Chip(NamedTuple):
+    """What a kernel is compiled for: "cuda", "hip" or "interpreter", and CUDA's compute capability as 80, 90, 100."""
+
+    backend: str
+    capability: int = 0
+
+
+@cache
+def chip(device: torch.device) -> Chip:
+    """The chip behind a tensor's device. A CPU counts only while Triton's interpreter is on (TRITON_INTERPRET=1)."""
+    if device.type == "cuda":
+        if torch.version.hip:
+            return Chip("hip")
+        major, minor = torch.cuda.get_device_capability(device)
+        return Chip("cuda", 10 * major + minor)
+    if device.type == "cpu" and triton.knobs.runtime.interpret:
+        return Chip("interpreter")
+    raise ValueError(f"the Triton kernels run on a CUDA or ROCm GPU, not on {device}")
+
+
+class Search(NamedTuple):
+    """How a stage of the RVQ search is cut: programs of `rows` x `entries` scores, summed `depth` values at a time."""
+
+    rows: int
+    entries: int
+    depth: int
+    dot: bool
+    keys: int
+    warps: int
+    stages: int
+    precision: str
+
+
+def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> Search:
+    """Blocks of `rvq.search` for N rows and codebooks of K entries of D values.
+
+    To 16 rows the codebook must come from memory as fast as it can, so it is spread over many small slices (128 of 8
+    entries at K = 1024) and summed as a tree: rows x entries x depth products are at most 8,192, which is 64 registers
+    a thread. `stages` blocks are on their way at once: 25 KB a multiprocessor keep the L2 cache busy (5 TB/s, 0.7 us,
+    132 of them: arithmetic), and 96 KB bound what they take of its shared memory.
+    Above, `tl.dot`: 64 x 64 fills the chip from few rows on; 128 x 128 reads each value half as often, once it fills
+    the chip too (2,048 rows and K = 1024: 128 programs for 132 multiprocessors).
+    `keys`: partial minima of a row read at once by the next stage; rows x keys is at most 2,048, 32 registers.
+    """
+    if rows <= 16:
+        height = triton.next_power_of_2(rows)
+        width = 8 if rows <= 8 else 16
+        # In the interpreter a program costs more than what it computes.
+        widest, most = (256, 8) if chip.backend == "interpreter" else (64, 128)
+        while width < widest and triton.cdiv(entries, width) > most:
+            width *= 2
+        depth = min(8192 // (height * width), triton.next_power_of_2(dim))
+        stages = 1
+        if chip.backend == "cuda":
+            block = 4 * depth * (2 * height + width)  # bytes: the residual, what is subtracted from it, the entries
+            stages = min(8, triton.cdiv(dim, depth), 1 + 98304 // block)
+        return Search(height, width, depth, False, _keys(height, entries, width), 4, stages, "")
+    precision = "tf32x3" if chip.backend == "cuda" else "ieee"  # gfx942 rejects tf32x3
+    side, warps = 64, 4
+    # sm_80 spills 183 registers in 128 x 128, sm_90 8 of them with a mask along D; sm_120 lacks the shared memory.
+    if rows >= 2048 and dim % 32 == 0 and chip.backend == "cuda" and 90 <= chip.capability < 120:
+        side, warps = 128, 8
+    return Search(side, side, 32, True, _keys(side, entries, side), warps, 3, precision)
+
+
+def _keys(rows: int, entries: int, width: int) -> int:
+    return min(triton.next_power_of_2(triton.cdiv(entries, width)), 2048 // rows)
+
+
+class Decode(NamedTuple):
+    """How the RVQ decode is cut: programs of `rows` x `channels` sums."""
+
+    rows: int
+    channels: int
+    warps: int
+
+
+def rvq_decode(rows: int, channels: int) -> Decode:
+    """Blocks of `rvq.decode`: it waits for memory alone, so 1,024 sums a program, each thread with 8 of each table."""
+    width = min(triton.next_power_of_2(channels), 256)
+    return Decode(min(1024 // width, triton.next_power_of_2(rows), 8), width, 4)
+
+
+class Blocks(NamedTuple):
+    """A tile of `rows` x `columns` outputs, `inner` products at a time, in `stages` buffers, by `warps` warps."""
+
+    rows: int
+    columns: int
+    inner: int
+    stages: int
+    warps: int
+
+
+def conv_blocks(rows: int, columns: int, channels: int, dtype: torch.dtype, precision: str, chip: Chip) -> Blocks:
+    """Tiles of the convolution: rows of output positions of all clips, columns of output channels.
+
+    Wide tiles reuse what they load: 128 x 128 reads 235 TFLOP/s worth of TF32 from the L2 cache. A launch should still
+    fill 132 processors, so few rows get narrow tiles.
+    """
+    if chip.backend == "interpreter":  # where a program costs more than what it computes
+        return Blocks(min(2048, _power_of_two(rows)), min(128, max(16, _power_of_two(columns))), 64, 1, 1)
+    # Three TF32 products, or float32 on plain cores, take the registers of twice the columns.
+    widest = 128 if dtype != torch.float32 or precision == "tf32" else 64
+    width = min(widest, max(16, _power_of_two(columns)))
+    height = 128
+    while height * width > 1024 and _tiles(rows, height) * _tiles(columns, width) < 132 and (height > 64 or width > 32):
+        if height > 64:
+            height //= 2
+        else:
+            width //= 2
+    inner = min(32 if dtype == torch.float32 else 64, max(16, _power_of_two(channels)))
+    return Blocks(height, width, inner, 3, 8 if height * width >= 128 * 128 else 4)
+
+
+def unit_blocks(rows: int, channels: int, dtype: torch.dtype, precision: str, chip: Chip) -> Blocks:
+    """Tiles of the whole residual unit, which hold all `channels`; `columns` are those of the second product."""
+    if chip.backend == "interpreter":
+        return Blocks(min(2048, _power_of_two(rows)), channels, channels, 1, 1)
+    height = 128 if precision == "tf32" or dtype != torch.float32 else 64
+    if _tiles(rows, height) < 132:
+        height = 64
+    inner = min(channels, 32 if dtype == torch.float32 else 64)
+    return Blocks(height, min(channels, 32), inner, 3, 8)
+
+
+def snake_block() -> int:
+    """Elements of a program: 8 a thread of 4 warps."""
+    return 1024
+
+
+def check_inputs(**tensors: Tensor | None) -> None:
+    """Raises ValueError naming a tensor on another device than the first, not contiguous, or of a wrong type."""
+    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    first = next(iter(given))
+    for name, tensor in given.items():
+        if tensor.device != given[first].device:
+            raise ValueError(f"{name} is on {tensor.device}, but {first} on {given[first].device}")
+        if not tensor.is_contiguous():
+            raise ValueError(f"{name} {list(tensor.shape)} has the strides {tensor.stride()}, but must be contiguous")
+        expected = (torch.int32,) if name == "interval" else FLOATS if name == first else (given[first].dtype,)
+        if tensor.dtype not in expected:
+            raise ValueError(f"{name} is {tensor.dtype}, but must be {' or '.join(map(str, expected))}")
+
+
+def _tiles(size: int, block: int) -> int:
+    return -(-size // block)
+
+
+def _power_of_two(size: int) -> int:
+    return 1 << (size - 1).bit_length()

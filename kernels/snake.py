@@ -1,0 +1,57 @@
+"""Snake, x + sin(a x)^2 / (a + 1e-9): one read, one write; and as a piece of other kernels.
+
+sin^2 has the period pi, so z = a x is reduced to r = z - k pi, k = round(z / pi), with pi in three float32 pieces, and
+sin(r)^2 = r^2 p(r^2) with p of degree 6: 1.7e-7 from float64 up to |z| = 1000. `tl.sin` would bring its slow path for
+huge arguments along, which spills registers.
+
+    x [N, C] channels-last, flat: element i has the channel i % C and the alpha of it
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from xcodec_fast.kernels.launch import check_inputs, snake_block
+
+
+@triton.jit
+def snake_of(x, alpha):
+    """Snake of float32 values; alpha has a shape that broadcasts."""
+    z = alpha * x
+    # Adding 1.5 * 2^23 leaves the nearest integer in the last bits.
+    k = (z * 0.3183098861837907 + 12582912.0) - 12582912.0
+    r = tl.fma(k, -3.140625, z)
+    r = tl.fma(k, -9.67502593994140625e-4, r)
+    r = tl.fma(k, -1.509957990978376432e-7, r)
+    u = r * r
+    p = tl.fma(u, 7.978462690516608e-08, -4.220882146910299e-06)
+    p = tl.fma(p, u, 0.0001409828255418688)
+    p = tl.fma(p, u, -0.0031744795851409435)
+    p = tl.fma(p, u, 0.04444437101483345)
+    p = tl.fma(p, u, -0.3333333134651184)
+    p = tl.fma(p, u, 1.0)
+    return x + u * p / (alpha + 1e-9)
+
+
+@triton.jit(do_not_specialize=["count"])
+def _snake(x, alpha, y, count, C: tl.constexpr, BLOCK: tl.constexpr):
+    start = tl.program_id(0).to(tl.int64) * BLOCK
+    offset = tl.arange(0, BLOCK)
+    inside = offset < count - start
+    channel = (start % C + offset) % C
+    value = snake_of(
+        tl.load(x + start + offset, mask=inside, other=0.0).to(tl.float32), tl.load(alpha + channel).to(tl.float32)
+    )
+    tl.store(y + start + offset, value.to(y.dtype.element_ty), mask=inside)
+
+
+def snake(x: Tensor, alpha: Tensor) -> Tensor:
+    """`[B, T, C]`, alpha `[C]` -> `[B, T, C]`. Raises as `launch.check_inputs` does."""
+    check_inputs(x=x, alpha=alpha)
+    y = torch.empty_like(x)
+    block = snake_block()
+    _snake[(triton.cdiv(x.numel(), block),)](x, alpha, y, x.numel(), x.shape[-1], block)
+    return y

@@ -1,0 +1,1 @@
+"""Tests of the Triton kernels, compiled where there is a GPU and interpreted where there is none."""

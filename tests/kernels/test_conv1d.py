@@ -1,0 +1,166 @@
+"""The convolution kernel against PyTorch: every geometry of the model and odd ones, what follows it, and intervals."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from xcodec_fast.functional import snake
+from xcodec_fast.kernels import conv1d as conv1d_module
+from xcodec_fast.kernels.launch import Blocks
+
+from .conftest import INTERPRETED
+from .guards import between_nan
+
+kernel: Any = conv1d_module
+# B, T, CI, CO, KW, stride, dilation, padding
+CONVS = {
+    "unit, dilation 1": (2, 37, 32, 48, 7, 1, 1, 3),
+    "unit, dilation 9": (2, 70, 32, 32, 7, 1, 9, 27),
+    "1 x 1": (1, 19, 48, 32, 1, 1, 1, 0),
+    "first": (2, 37, 1, 32, 7, 1, 1, 3),
+    "last": (2, 37, 32, 1, 7, 1, 1, 3),
+    "stride 8": (2, 83, 32, 32, 16, 8, 1, 4),
+    "stride 5": (1, 41, 24, 32, 10, 5, 1, 3),
+    "stride 3": (1, 31, 16, 20, 6, 3, 1, 2),
+    "front end": (2, 23, 32, 32, 3, 2, 1, 0),
+    "one position": (1, 1, 32, 32, 7, 1, 9, 27),
+    "odd channels": (3, 17, 33, 17, 3, 1, 1, 1),
+}
+STRIDES = (8, 5, 4, 3, 2)
+DTYPES = [torch.float32, torch.float16] if INTERPRETED else [torch.float32, torch.float16, torch.bfloat16]
+TOLERANCE = {torch.float32: 2e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Several programs along every axis."""
+    monkeypatch.setattr(kernel, "conv_blocks", lambda *_: Blocks(32, 16, 16, 2, 4))
+
+
+def _random(*shape, dtype, device, scale=1.0):
+    return (scale * torch.randn(shape)).to(device, dtype)
+
+
+def _assert_close(actual, expected, dtype):
+    assert actual.shape == expected.shape
+    assert actual.dtype == dtype
+    limit = TOLERANCE[dtype] * expected.abs().max().clamp(min=1)
+    assert (actual.double() - expected).abs().max() <= limit
+
+
+def _then(y, activation, alpha):
+    if activation == "snake":
+        return snake(y.transpose(1, 2), alpha.double()[None, :, None]).transpose(1, 2)
+    if activation is None:
+        return None
+    return F.gelu(y) if activation == "gelu" else F.elu(y)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("activation", ["snake", "gelu", "elu", None])
+@pytest.mark.parametrize("name", CONVS)
+def test_against_pytorch(device, guards, name, activation, dtype):
+    batch, length, ci, co, taps, stride, dilation, padding = CONVS[name]
+    x = _random(batch, length, ci, dtype=dtype, device=device)
+    weight = _random(co, ci, taps, dtype=dtype, device=device, scale=1 / math.sqrt(ci * taps))
+    bias, alpha = _random(co, dtype=dtype, device=device), _random(co, dtype=dtype, device=device).abs() + 0.1
+    expected = F.conv1d(x.double().transpose(1, 2), weight.double(), bias.double(), stride, padding, dilation)
+    skip = _random(batch, expected.shape[2], co, dtype=dtype, device=device)
+    y, s = kernel.conv1d(
+        between_nan(x),
+        kernel.by_taps(weight),
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        skip=skip,
+        activation=activation,
+        alpha=alpha if activation == "snake" else None,
+    )
+    expected = expected.transpose(1, 2) + skip.double()
+    _assert_close(y, expected, dtype)
+    after = _then(expected, activation, alpha)
+    assert (s is None) == (after is None)
+    if after is not None:
+        _assert_close(s, after, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("length", [1, 11])
+@pytest.mark.parametrize("stride", STRIDES)
+def test_transposed_against_pytorch(device, guards, stride, length, dtype):
+    x = _random(2, length, 32, dtype=dtype, device=device)
+    weight = _random(32, 24, 2 * stride, dtype=dtype, device=device, scale=0.15)
+    bias, alpha = _random(24, dtype=dtype, device=device), _random(24, dtype=dtype, device=device).abs() + 0.1
+    geometry = {"stride": stride, "padding": math.ceil(stride / 2), "output_padding": stride % 2}
+    y, s = kernel.conv_transpose1d(
+        between_nan(x), kernel.two_taps(weight), bias, activation="snake", alpha=alpha, **geometry
+    )
+    expected = F.conv_transpose1d(x.double().transpose(1, 2), weight.double(), bias.double(), **geometry)
+    _assert_close(y, expected.transpose(1, 2), dtype)
+    _assert_close(s, _then(expected.transpose(1, 2), "snake", alpha), dtype)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_outside_a_rows_interval_counts_as_zero(device, guards, transposed):
+    """Whatever lies there."""
+    x = _random(3, 45, 32, dtype=torch.float32, device=device)
+    interval = torch.tensor([[0, 45], [3, 40], [44, 45]], dtype=torch.int32, device=device)
+    clean, spoilt = x.clone(), x.clone()
+    for row, (start, end) in enumerate(interval.tolist()):
+        clean[row, :start] = clean[row, end:] = 0
+        spoilt[row, :start] = spoilt[row, end:] = torch.nan
+    if transposed:
+        weight = kernel.two_taps(_random(32, 16, 10, dtype=torch.float32, device=device))
+        geometry = {"stride": 5, "padding": 3, "output_padding": 1}
+        run = kernel.conv_transpose1d
+    else:
+        weight = kernel.by_taps(_random(16, 32, 7, dtype=torch.float32, device=device))
+        geometry = {"padding": 9, "dilation": 3}
+        run = kernel.conv1d
+    y, _ = run(spoilt, weight, None, interval=interval, **geometry)
+    expected, _ = run(clean, weight, None, **geometry)
+    assert torch.equal(y, expected)
+
+
+def test_only_what_is_asked_for_is_written(device, guards):
+    x = _random(1, 20, 32, dtype=torch.float32, device=device)
+    weight = kernel.by_taps(_random(16, 32, 3, dtype=torch.float32, device=device))
+    both = kernel.conv1d(x, weight, None, padding=1, activation="elu")
+    y, s = kernel.conv1d(x, weight, None, padding=1, activation="elu", keep_y=False)
+    assert y is None
+    assert torch.equal(s, both[1])
+    assert kernel.conv1d(x, weight, None, padding=1)[1] is None
+
+
+def test_the_order_of_programs_does_not_matter(device, guards, order):
+    x = _random(2, 70, 32, dtype=torch.float32, device=device)
+    weight = _random(48, 32, 7, dtype=torch.float32, device=device)
+    y, _ = kernel.conv1d(x, kernel.by_taps(weight), None, padding=3)
+    _assert_close(y, F.conv1d(x.double().transpose(1, 2), weight.double(), padding=3).transpose(1, 2), torch.float32)
+
+
+def test_rounding_to_tf32_is_to_nearest():
+    x = torch.randn(10000) * 10 ** torch.empty(10000).uniform_(-5, 5)
+    rounded = kernel.to_tf32(x)
+    assert torch.equal(rounded.view(torch.int32) & 0x1FFF, torch.zeros(10000, dtype=torch.int32))
+    assert ((rounded - x).abs() / x.abs()).max() <= 2**-11
+    assert abs((rounded / x).double().mean() - 1) < 2e-5  # truncation is off by 2.4e-4 on average
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x, w, b: (x.double(), w, b), "x is torch.float64"),
+        (lambda x, w, b: (x, w.half(), b), "weight is torch.float16, but must be torch.float32"),
+        (lambda x, w, b: (x.transpose(1, 2), w, b), "x .* has the strides"),
+        (lambda x, w, b: (x, w, b.to("meta")), "bias is on meta, but x on"),
+    ],
+)
+def test_refusals(device, change, words):
+    x, weight = torch.zeros(1, 20, 32, device=device), torch.zeros(16, 3, 32, device=device)
+    with pytest.raises(ValueError, match=words):
+        kernel.conv1d(*change(x, weight, torch.zeros(16, device=device)))
