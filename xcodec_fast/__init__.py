@@ -1,5 +1,6 @@
 """X-Codec, the 16 kHz neural audio codec, as a fast drop-in PyTorch model."""
 
+from xcodec_fast.backend import backend
 from xcodec_fast.config import AcousticConfig, HubertConfig, WavLMConfig, XcodecConfig
 from xcodec_fast.container import clip_codes, load_codes, save_codes
 from xcodec_fast.convert import convert_checkpoint
@@ -22,6 +23,7 @@ __all__ = [
     "XcodecModel",
     "XcodecOutput",
     "accelerate",
+    "backend",
     "clip_codes",
     "convert_checkpoint",
     "load_codes",

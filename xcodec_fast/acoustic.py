@@ -1,5 +1,8 @@
 """The acoustic branch: DAC's encoder and decoder (arXiv 2306.06546) as X-Codec adjusts them.
 
+Layers hand on two tensors, x and s = snake(x) of the layer that follows: a fused kernel that writes x has it in
+registers, and would read it back from memory otherwise.
+
 X-Codec's decoder has no final tanh, and its transposed convolutions an `output_padding` of stride % 2, so that
 F frames give exactly F * hop samples.
 """
@@ -7,14 +10,15 @@ F frames give exactly F * hop samples.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from xcodec_fast.config import AcousticConfig
-from xcodec_fast.functional import conv_length, snake
-from xcodec_fast.intervals import Interval, inputs_of, keep, through, upsampled
+from xcodec_fast.functional import conv1d, residual_unit, snake
+from xcodec_fast.intervals import Interval, conv_length, inputs_of, keep, through, upsampled
 
 DILATIONS = (1, 3, 9)
 
@@ -31,7 +35,7 @@ class Snake1d(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """x + conv1(snake(conv7(snake(x)))), the seven taps dilated. `[B, C, T]` -> `[B, C, T]`."""
+    """x + conv1(snake(conv7(snake1(x)))), the seven taps dilated. x and s = snake1(x), `[B, C, T]` -> the next two."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -40,12 +44,26 @@ class ResidualUnit(nn.Module):
         self.snake2 = Snake1d(channels)
         self.conv2 = nn.Conv1d(channels, channels, 1)
 
-    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
-        return x + self.conv2(self.snake2(self.conv1(keep(self.snake1(x), interval))))
+    def forward(
+        self, x: Tensor, s: Tensor, then: Snake1d, interval: Interval | None = None, keep_x: bool = True
+    ) -> tuple[Any, Tensor]:
+        return residual_unit(x, s, self.conv1, self.snake2.alpha, self.conv2, then.alpha, interval, keep_x)
+
+
+def _through_units(
+    units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, interval: Interval | None
+) -> Tensor:
+    """Three units, and the Snake after them alone: nothing skips over what follows."""
+    for unit, following in pairwise(units):
+        x, s = unit(x, s, following.snake1, interval)
+    return units[-1](x, s, then, interval, keep_x=False)[1]
 
 
 class EncoderBlock(nn.Module):
-    """Three residual units, Snake and a strided convolution. `[B, C, T]` -> `[B, 2C, about T / stride]`."""
+    """Three residual units, Snake and a strided convolution.
+
+    x and its Snake, `[B, C, T]` -> y and the one that follows, `[B, 2C, about T / stride]`.
+    """
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
@@ -53,14 +71,20 @@ class EncoderBlock(nn.Module):
         self.snake1 = Snake1d(channels)
         self.conv1 = nn.Conv1d(channels, 2 * channels, 2 * stride, stride=stride, padding=math.ceil(stride / 2))
 
-    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
-        for unit in (self.res_unit1, self.res_unit2, self.res_unit3):
-            x = unit(x, interval)
-        return self.conv1(keep(self.snake1(x), interval))
+    @property
+    def units(self) -> tuple[ResidualUnit, ...]:
+        return self.res_unit1, self.res_unit2, self.res_unit3
+
+    def forward(self, x: Tensor, s: Tensor, then: Snake1d, interval: Interval | None, keep_y: bool) -> tuple[Any, Any]:
+        s = _through_units(self.units, x, s, self.snake1, interval)
+        return conv1d(s, self.conv1, interval, then=then.alpha, keep_y=keep_y)
 
 
 class DecoderBlock(nn.Module):
-    """Snake, a transposed convolution and three residual units. `[B, C, T]` -> `[B, C / 2, T * stride]`."""
+    """Snake, a transposed convolution and three residual units.
+
+    The Snake of x, `[B, C, T]` -> that of y, `[B, C / 2, T * stride]`.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -75,12 +99,13 @@ class DecoderBlock(nn.Module):
         )
         self.res_unit1, self.res_unit2, self.res_unit3 = (ResidualUnit(out_channels, d) for d in DILATIONS)
 
-    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
-        x = self.conv_t1(keep(self.snake1(x), interval))
-        interval = upsampled(interval, self.conv_t1)
-        for unit in (self.res_unit1, self.res_unit2, self.res_unit3):
-            x = unit(x, interval)
-        return x
+    @property
+    def units(self) -> tuple[ResidualUnit, ...]:
+        return self.res_unit1, self.res_unit2, self.res_unit3
+
+    def forward(self, s: Tensor, then: Snake1d, interval: Interval | None = None) -> Tensor:
+        x, s = conv1d(s, self.conv_t1, interval, then=self.res_unit1.snake1.alpha)
+        return _through_units(self.units, x, s, then, upsampled(interval, self.conv_t1))
 
 
 class AcousticEncoder(nn.Module):
@@ -102,11 +127,13 @@ class AcousticEncoder(nn.Module):
         self.conv2 = nn.Conv1d(channels, config.hidden_size, 3, padding=1)
 
     def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
-        x = self.conv1(audio)
-        for block in self.block:
-            x = block(x, interval)
+        x, s = conv1d(audio, self.conv1, then=self.block[0].res_unit1.snake1.alpha)
+        last = len(self.block) - 1
+        for index, block in enumerate(self.block):
+            then = self.snake1 if index == last else self.block[index + 1].res_unit1.snake1
+            x, s = block(x, s, then, interval, keep_y=index < last)
             interval = through(interval, block.conv1)
-        return self.conv2(keep(self.snake1(x), interval))
+        return conv1d(s, self.conv2, interval)[0]
 
     def output_length(self, samples: int) -> int:
         """Frames that `samples` give, from the strided convolutions; the others keep the length."""
@@ -135,11 +162,12 @@ class AcousticDecoder(nn.Module):
         self.conv2 = nn.Conv1d(channels, 1, 7, padding=3)
 
     def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
-        x = self.conv1(keep(x, interval))
-        for block in self.block:
-            x = block(x, interval)
+        _, s = conv1d(x, self.conv1, interval, then=self.block[0].snake1.alpha, keep_y=False)
+        for index, block in enumerate(self.block):
+            then = self.block[index + 1].snake1 if index + 1 < len(self.block) else self.snake1
+            s = block(s, then, interval)
             interval = upsampled(interval, block.conv_t1)
-        return keep(self.conv2(keep(self.snake1(x), interval)), interval)
+        return keep(conv1d(s, self.conv2, interval)[0], interval)
 
     def context(self) -> int:
         """Frames before and after one on which its audio depends: 10 at the default config."""

@@ -1,17 +1,26 @@
-"""One function per operation of the model: its formula and its PyTorch implementation."""
+"""One function per operation of the model: its formula, its PyTorch branch, and where a Triton kernel takes over.
+
+The PyTorch branch is the specification, the CPU's path, and what the kernels are tested against and differentiated by.
+Tensors are `[B, C, T]` at every edge; the kernels' results are channels-last in memory, so that one after the other
+nothing is copied.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Length = TypeVar("Length", int, Tensor)
+from xcodec_fast.backend import precision, uses_triton, with_gradients
+from xcodec_fast.derived import derived
+from xcodec_fast.intervals import Interval, keep
+
+# kernels are imported where they run: Triton may be absent.
 
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -23,6 +32,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swish": F.silu,
     "tanh": torch.tanh,
 }
+Then = Tensor | Literal["gelu", "elu"] | None  # what follows: Snake with this alpha, "gelu", "elu", or nothing
 
 
 def snake(x: Tensor, alpha: Tensor) -> Tensor:
@@ -30,6 +40,16 @@ def snake(x: Tensor, alpha: Tensor) -> Tensor:
 
     x: `[B, C, T]`; alpha: `[1, C, 1]`.
     """
+    if uses_triton(x):
+        from xcodec_fast.kernels import snake as kernel
+
+        return with_gradients(
+            lambda x, alpha: kernel.snake(_rows(x), alpha.flatten()).transpose(1, 2), _snake, x, alpha
+        )
+    return _snake(x, alpha)
+
+
+def _snake(x: Tensor, alpha: Tensor) -> Tensor:
     inverse = (alpha + 1e-9).reciprocal()
     if torch.is_grad_enabled() and (x.requires_grad or alpha.requires_grad):
         return x + inverse * torch.sin(alpha * x).square()
@@ -37,10 +57,163 @@ def snake(x: Tensor, alpha: Tensor) -> Tensor:
     return (alpha * x).sin_().square_().mul_(inverse).add_(x)
 
 
-def conv_length(length: Length, conv: nn.Conv1d) -> Length:
-    """Output positions of a convolution: floor((T + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
-    padding, reach = int(conv.padding[0]), conv.dilation[0] * (conv.kernel_size[0] - 1)
-    return (length + 2 * padding - reach - 1) // conv.stride[0] + 1
+def conv1d(
+    x: Tensor,
+    conv: nn.Conv1d | nn.ConvTranspose1d,
+    interval: Interval | None = None,
+    *,
+    skip: Tensor | None = None,
+    then: Then = None,
+    keep_y: bool = True,
+) -> tuple[Any, Any]:
+    """y = conv(x) + skip, s = then(y). `[B, C, T]` -> `[B, C', T']` twice; None for what is not asked for.
+
+    conv: an nn.Conv1d, or an nn.ConvTranspose1d of kernel 2 * stride; interval: of x, which counts as zero outside.
+    """
+    if not _has_kernel(conv) or not uses_triton(x):
+        y = conv(keep(x, interval))
+        y = y if skip is None else y + skip
+        return y if keep_y else None, _activated(y, then)
+    alpha, kind = (then, None) if isinstance(then, Tensor) else (None, then)
+
+    def formula(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor | None, alpha: Tensor | None) -> Any:
+        y = _convolved(keep(x, interval), conv, weight, bias)
+        y = y if skip is None else y + skip
+        s = _activated(y, kind if alpha is None else alpha)
+        return tuple(out for out in (y if keep_y else None, s) if out is not None)
+
+    def kernels(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor | None, alpha: Tensor | None) -> Any:
+        outputs = _conv_kernel(x, conv, weight, bias, interval, skip, kind, alpha, keep_y)
+        return tuple(out.transpose(1, 2) for out in outputs if out is not None)
+
+    outputs = iter(with_gradients(kernels, formula, x, conv.weight, conv.bias, skip, alpha))
+    return next(outputs) if keep_y else None, None if then is None else next(outputs)
+
+
+def _has_kernel(conv: nn.Module) -> bool:
+    """Plain convolutions, and transposed ones of two taps; an adapter in a layer's place computes for itself."""
+    if isinstance(conv, nn.ConvTranspose1d):
+        return conv.groups == 1 and conv.kernel_size[0] == 2 * conv.stride[0] and conv.dilation[0] == 1
+    return isinstance(conv, nn.Conv1d) and conv.groups == 1 and conv.padding_mode == "zeros"
+
+
+def _activated(y: Tensor, then: Then) -> Tensor | None:
+    if then is None:
+        return None
+    if isinstance(then, Tensor):
+        return _snake(y, then)
+    return F.gelu(y) if then == "gelu" else F.elu(y)
+
+
+def _convolved(x: Tensor, conv: nn.Conv1d | nn.ConvTranspose1d, weight: Tensor, bias: Tensor | None) -> Tensor:
+    stride, padding, dilation = conv.stride[0], int(conv.padding[0]), conv.dilation[0]
+    if isinstance(conv, nn.ConvTranspose1d):
+        return F.conv_transpose1d(x, weight, bias, stride, padding, conv.output_padding[0])
+    return F.conv1d(x, weight, bias, stride, padding, dilation)
+
+
+def _conv_kernel(
+    x: Tensor,
+    conv: nn.Conv1d | nn.ConvTranspose1d,
+    weight: Tensor,
+    bias: Tensor | None,
+    interval: Interval | None,
+    skip: Tensor | None,
+    kind: str | None,
+    alpha: Tensor | None,
+    keep_y: bool,
+) -> tuple[Tensor | None, Tensor | None]:
+    from xcodec_fast.kernels import conv1d as kernel
+
+    mode = precision(x)
+    options: dict[str, Any] = {
+        "stride": conv.stride[0],
+        "padding": int(conv.padding[0]),
+        "interval": _span(interval),
+        "activation": kind if alpha is None else "snake",
+        "alpha": None if alpha is None else alpha.flatten(),
+        "keep_y": keep_y,
+        "precision": mode,
+    }
+    if isinstance(conv, nn.ConvTranspose1d):
+        taps = derived(_two_taps_tf32 if mode == "tf32" else kernel.two_taps, weight)
+        return kernel.conv_transpose1d(_rows(x), taps, bias, output_padding=conv.output_padding[0], **options)
+    taps = derived(_by_taps_tf32 if mode == "tf32" else kernel.by_taps, weight)
+    skip = None if skip is None else _rows(skip)
+    return kernel.conv1d(_rows(x), taps, bias, dilation=conv.dilation[0], skip=skip, **options)
+
+
+def residual_unit(
+    x: Tensor,
+    s: Tensor,
+    conv1: nn.Conv1d,
+    alpha2: Tensor,
+    conv2: nn.Conv1d,
+    alpha: Tensor,
+    interval: Interval | None = None,
+    keep_y: bool = True,
+) -> tuple[Any, Any]:
+    """y = x + conv2(snake(conv1(s), alpha2)), and snake(y, alpha) of the layer that follows.
+
+    x: `[B, C, T]`; s: snake(x), from whoever made x; y, None unless `keep_y`, and its snake: like x.
+    """
+    whole = x.shape[1] in (16, 32, 64, 128) and _has_kernel(conv1) and _has_kernel(conv2)
+    if not (whole and uses_triton(x)):
+        _, h = conv1d(s, conv1, interval, then=alpha2, keep_y=False)
+        return conv1d(h, conv2, skip=x, then=alpha, keep_y=keep_y)
+
+    def formula(x: Tensor, s: Tensor, w1: Tensor, b1: Tensor, a2: Tensor, w2: Tensor, b2: Tensor, a: Tensor) -> Any:
+        y = x + _convolved(_snake(_convolved(keep(s, interval), conv1, w1, b1), a2), conv2, w2, b2)
+        return (y, _snake(y, a)) if keep_y else (_snake(y, a),)
+
+    def kernels(x: Tensor, s: Tensor, w1: Tensor, b1: Tensor, a2: Tensor, w2: Tensor, b2: Tensor, a: Tensor) -> Any:
+        from xcodec_fast.kernels import conv1d, residual_unit
+
+        mode = precision(x)
+        by_taps = _by_taps_tf32 if mode == "tf32" else conv1d.by_taps
+        outputs = residual_unit.residual_unit(
+            _rows(s),
+            _rows(x),
+            derived(by_taps, w1),
+            b1,
+            a2.flatten(),
+            derived(by_taps, w2).flatten(1),
+            b2,
+            a.flatten(),
+            dilation=conv1.dilation[0],
+            interval=_span(interval),
+            keep_y=keep_y,
+            precision=mode,
+        )
+        return tuple(out.transpose(1, 2) for out in outputs if out is not None)
+
+    tensors = (x, s, conv1.weight, conv1.bias, alpha2, conv2.weight, conv2.bias, alpha)
+    *y, s = with_gradients(kernels, formula, *tensors)
+    return y[0] if keep_y else None, s
+
+
+def _rows(x: Tensor) -> Tensor:
+    """`[B, C, T]` -> `[B, T, C]`, contiguous."""
+    return x.transpose(1, 2).contiguous()
+
+
+def _span(interval: Interval | None) -> Tensor | None:
+    """int32 `[B, 2]`: start and end."""
+    if interval is None:
+        return None
+    return torch.stack([interval.start, interval.start + interval.length], 1).int()
+
+
+def _by_taps_tf32(weight: Tensor) -> Tensor:
+    from xcodec_fast.kernels.conv1d import by_taps, to_tf32
+
+    return to_tf32(by_taps(weight))
+
+
+def _two_taps_tf32(weight: Tensor) -> Tensor:
+    from xcodec_fast.kernels.conv1d import to_tf32, two_taps
+
+    return to_tf32(two_taps(weight))
 
 
 def own_group_norm(x: Tensor, own: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -54,16 +227,6 @@ def own_group_norm(x: Tensor, own: Tensor, weight: Tensor, bias: Tensor, eps: fl
     mean = (x * mask).sum(-1, keepdim=True) / count
     variance = ((x - mean) * mask).square().sum(-1, keepdim=True) / count
     return (x - mean) * (variance + eps).rsqrt() * weight[:, None] + bias[:, None]
-
-
-def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
-    """argmin_k |r - E_k|^2, as argmin_k (|E_k|^2 / 2 - r . E_k); ties go to the lowest index.
-
-    residual: `[N, D]`; codebook: `[K, D]` -> codes `[N]`, int64. The term |r|^2 that the reference adds is the same for
-    every k and costs precision.
-    """
-    half_norms = codebook.square().sum(1) / 2
-    return torch.addmm(half_norms, residual, codebook.t(), alpha=-1).argmin(1)
 
 
 def relative_position_buckets(length: int, num_buckets: int, max_distance: int, device: torch.device) -> Tensor:

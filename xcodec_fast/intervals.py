@@ -11,11 +11,12 @@ alone: the zeros are the padding that the row would have had.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from xcodec_fast.functional import conv_length
+Length = TypeVar("Length", int, Tensor)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ def keep(x: Tensor, interval: Interval | None) -> Tensor:
     own = interval.own(x.shape[-1])
     # Not a product: outside may lie NaN.
     return x.masked_fill(~own.view(len(own), *[1] * (x.ndim - 2), -1), 0)
+
+
+def conv_length(length: Length, conv: nn.Conv1d) -> Length:
+    """Output positions of a convolution: floor((T + 2 padding - dilation (kernel - 1) - 1) / stride) + 1."""
+    padding, reach = int(conv.padding[0]), conv.dilation[0] * (conv.kernel_size[0] - 1)
+    return (length + 2 * padding - reach - 1) // conv.stride[0] + 1
 
 
 def through(interval: Interval | None, conv: nn.Conv1d) -> Interval | None:

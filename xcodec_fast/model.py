@@ -19,6 +19,7 @@ from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, Xcodec
 from xcodec_fast.pretrained import PretrainedModel
 from xcodec_fast.quantizer import ResidualVectorQuantizer
 from xcodec_fast.rows import Rows, as_rows
+from xcodec_fast.search import projected_sum
 from xcodec_fast.semantic import SemanticDecoder, SemanticEncoder, semantic_model
 
 
@@ -110,8 +111,9 @@ class XcodecModel(PretrainedModel):
             own = Interval(torch.zeros_like(length), length)
         if self._reads_values(check):
             checks.check_code_range(audio_codes, self.config.codebook_size)
-        quantized = self.quantizer.decode(audio_codes.long().transpose(0, 1))
-        audio_values = self.acoustic_decoder(self.fc2(quantized.transpose(1, 2)).transpose(1, 2), own)
+        codes = audio_codes.long().transpose(1, 2).flatten(0, 1)
+        latent = projected_sum(codes, self.quantizer.codebooks, self.fc2).unflatten(0, (audio_codes.shape[0], -1))
+        audio_values = self.acoustic_decoder(latent.transpose(1, 2), own)
         return XcodecDecoderOutput(audio_values) if self._wants_dict(return_dict) else audio_values
 
     def forward(

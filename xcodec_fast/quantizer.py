@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec_fast.config import XcodecConfig
-from xcodec_fast.functional import nearest_codes
+from xcodec_fast.search import nearest_codes, residual_codes
 
 
 class Codebook(nn.Module):
@@ -65,6 +65,11 @@ class ResidualVectorQuantizer(nn.Module):
             VectorQuantizer(config.codebook_size, config.codebook_dim) for _ in range(config.num_quantizers)
         )
 
+    @property
+    def codebooks(self) -> list[Tensor]:
+        """Every stage's entries, `[K, D]`."""
+        return [quantizer.codebook.embed for quantizer in self.quantizers]
+
     def get_bandwidth_per_quantizer(self) -> float:
         """log2(K) * frames per second / 1000, in kbps."""
         return math.log2(self.codebook_size) * self.frame_rate / 1000
@@ -91,13 +96,9 @@ class ResidualVectorQuantizer(nn.Module):
 
     def encode(self, embeddings: Tensor, bandwidth: float | None = None) -> Tensor:
         """Embeddings `[B, D, F]` -> codes `[Q, B, F]`, int64, Q the stages that `bandwidth` (kbps) pays for."""
-        residual = embeddings.transpose(1, 2)
-        codes = []
-        for quantizer in self.quantizers[: self.get_num_quantizers_for_bandwidth(bandwidth)]:
-            stage = quantizer.codebook.encode(residual)
-            residual = residual - quantizer.codebook.decode(stage)
-            codes.append(stage)
-        return torch.stack(codes)
+        stages = self.get_num_quantizers_for_bandwidth(bandwidth)
+        codes = residual_codes(embeddings.transpose(1, 2).flatten(0, 1), self.codebooks[:stages])
+        return codes.t().unflatten(1, (embeddings.shape[0], -1))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes `[Q, B, F]` -> the sum of their entries, `[B, D, F]`, for any number of the stages.

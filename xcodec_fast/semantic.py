@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec_fast.config import HubertConfig, WavLMConfig, XcodecConfig
-from xcodec_fast.functional import conv_length
+from xcodec_fast.functional import conv1d
 from xcodec_fast.hubert import HubertModel, SemanticModel
-from xcodec_fast.intervals import Interval, keep, through
+from xcodec_fast.intervals import Interval, conv_length, through
 from xcodec_fast.wavlm import WavLMModel
 
 
@@ -20,7 +19,10 @@ def semantic_model(config: HubertConfig | WavLMConfig) -> SemanticModel:
 
 
 class SemanticResidualUnit(nn.Module):
-    """x + conv1(elu(conv(elu(x)))), without biases. `[B, C, F]` -> `[B, C, F]`."""
+    """x + conv1(elu(conv(elu(x)))), without biases.
+
+    x and its elu, `[B, C, F]` -> y, and its elu unless it is the last.
+    """
 
     def __init__(self, channels: int, kernel: int, dilation: int) -> None:
         super().__init__()
@@ -28,8 +30,15 @@ class SemanticResidualUnit(nn.Module):
         self.conv1 = nn.Conv1d(channels, channels, kernel, padding=padding, dilation=dilation, bias=False)
         self.conv2 = nn.Conv1d(channels, channels, 1, bias=False)
 
-    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
-        return x + self.conv2(F.elu(self.conv1(keep(F.elu(x), interval))))
+    def forward(self, x: Tensor, s: Tensor, last: bool, interval: Interval | None = None) -> tuple[Any, Any]:
+        _, h = conv1d(s, self.conv1, interval, then="elu", keep_y=False)
+        return conv1d(h, self.conv2, skip=x, then=None if last else "elu")
+
+
+def _through_units(units: nn.ModuleList, x: Tensor, s: Tensor, interval: Interval | None = None) -> Tensor:
+    for index, unit in enumerate(units):
+        x, s = unit(x, s, index + 1 == len(units), interval)
+    return x
 
 
 def _residual_units(config: XcodecConfig, channels: int) -> nn.ModuleList:
@@ -43,7 +52,10 @@ def _channels(config: XcodecConfig) -> list[int]:
 
 
 class SemanticEncoderBlock(nn.Module):
-    """Residual units and a convolution, strided or of kernel 3. `[B, C, F]` -> `[B, C', about F / stride]`."""
+    """Residual units and a convolution, strided or of kernel 3.
+
+    x and its elu, `[B, C, F]` -> y, `[B, C', about F / stride]`, and its elu unless it is the last.
+    """
 
     def __init__(self, config: XcodecConfig, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -51,10 +63,9 @@ class SemanticEncoderBlock(nn.Module):
         kernel = 3 if stride == 1 else 2 * stride
         self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride=stride, padding=(kernel - 1) // 2)
 
-    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
-        for unit in self.res_units:
-            x = unit(x, interval)
-        return self.conv(keep(x, interval))
+    def forward(self, x: Tensor, s: Tensor, last: bool, interval: Interval | None = None) -> tuple[Any, Any]:
+        x = _through_units(self.res_units, x, s, interval)
+        return conv1d(x, self.conv, interval, then=None if last else "elu")
 
 
 class SemanticEncoder(nn.Module):
@@ -71,10 +82,10 @@ class SemanticEncoder(nn.Module):
         self.conv_blocks: Any = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
-        x = self.conv(keep(x, interval))
+        x, s = conv1d(x, self.conv, interval, then="elu")
         interval = through(interval, self.conv)
-        for block in self.conv_blocks:
-            x = block(x, interval)
+        for index, block in enumerate(self.conv_blocks):
+            x, s = block(x, s, index + 1 == len(self.conv_blocks), interval)
             interval = through(interval, block.conv)
         return x
 
@@ -91,7 +102,7 @@ class SemanticDecoderBlock(nn.Module):
     def __init__(self, config: XcodecConfig, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         if stride == 1:
-            self.conv: nn.Module = nn.Conv1d(in_channels, out_channels, 3, padding=1)
+            self.conv: nn.Conv1d | nn.ConvTranspose1d = nn.Conv1d(in_channels, out_channels, 3, padding=1)
         else:
             padding, output_padding = (stride + 1) // 2, stride % 2
             self.conv = nn.ConvTranspose1d(
@@ -100,10 +111,8 @@ class SemanticDecoderBlock(nn.Module):
         self.res_units = _residual_units(config, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        for unit in self.res_units:
-            x = unit(x)
-        return x
+        x, s = conv1d(x, self.conv, then="elu")
+        return _through_units(self.res_units, x, s)
 
 
 class SemanticDecoder(nn.Module):

@@ -1,0 +1,130 @@
+"""Which implementation of an operation runs: PyTorch's, or the Triton kernels."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BACKENDS = ("torch", "triton")
+VARIABLE = "XCODEC_FAST_BACKEND"
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_forced: ContextVar[str | None] = ContextVar("backend", default=None)
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Forces "torch" or "triton" within a `with` block, over the environment variable XCODEC_FAST_BACKEND.
+
+    Without either, Triton runs what lies on a GPU in float32, bfloat16 or float16, PyTorch the rest. Forced, "triton"
+    raises ValueError on what it does not take; it takes CPU tensors where TRITON_INTERPRET=1 was set before triton was
+    imported. Under torch.compile it is PyTorch's branch that is compiled.
+
+    Raises ValueError on another name.
+    """
+    token = _forced.set(_checked(name, "the backend"))
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def uses_triton(x: Tensor) -> bool:
+    """Whether an operation on x runs as a kernel. Raises ValueError where "triton" is forced and cannot."""
+    if torch.compiler.is_compiling():
+        return False
+    forced = _forced.get()
+    if forced is None and (set_outside := os.environ.get(VARIABLE)):
+        forced = _checked(set_outside, VARIABLE)
+    if forced == "torch" or (forced is None and not x.is_cuda):
+        return False
+    reason = _why_not(x)
+    if reason and forced:
+        raise ValueError(f"the backend is 'triton', but {reason}")
+    return not reason
+
+
+def _checked(name: str, what: str) -> str:
+    if name not in BACKENDS:
+        raise ValueError(f"{what} is {name!r}, but must be one of {BACKENDS}")
+    return name
+
+
+def _why_not(x: Tensor) -> str:
+    if not _has_triton():
+        return "triton is not installed"
+    if x.device.type == "cpu" and not _interpreted():
+        return "the tensor is on the CPU, which Triton takes under TRITON_INTERPRET=1 only"
+    if x.device.type not in ("cuda", "cpu"):
+        return f"the tensor is on {x.device}, but must be on a CUDA or ROCm device"
+    if x.dtype not in _DTYPES or (x.dtype == torch.bfloat16 and x.device.type == "cpu"):
+        return f"the tensor is {x.dtype}, but must be one of {list(map(str, _DTYPES))} (no bfloat16 in the interpreter)"
+    return ""
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+@cache
+def _interpreted() -> bool:
+    from triton import knobs
+
+    return bool(knobs.runtime.interpret)
+
+
+def precision(x: Tensor) -> str:
+    """How float32 is multiplied: "tf32", "tf32x3" (as good as float32), or "ieee"; from PyTorch's setting for convs.
+
+    Where PyTorch asks for IEEE, NVIDIA's tensor cores reach it with three TF32 products; AMD's have no such mode.
+    """
+    if x.dtype != torch.float32 or not x.is_cuda or torch.version.hip:
+        return "ieee"
+    return "tf32" if _allows_tf32() else "tf32x3"
+
+
+def _allows_tf32() -> bool:
+    convs: Any = vars(torch.backends.cudnn).get("conv")
+    try:
+        return convs.fp32_precision == "tf32"
+    except RuntimeError:  # settings of the old and the new kind were mixed
+        return torch.backends.cudnn.allow_tf32
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kernels: Callable[..., Any], formula: Callable[..., Any], *tensors: Tensor | None) -> Any:
+        ctx.formula = formula
+        ctx.save_for_backward(*tensors)
+        return kernels(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        wanted = ctx.needs_input_grad[2:]
+        with torch.enable_grad():
+            inputs = [
+                None if tensor is None else tensor.detach().requires_grad_(wants)
+                for tensor, wants in zip(ctx.saved_tensors, wanted, strict=True)
+            ]
+            outputs = ctx.formula(*inputs)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        given = [(out, gradient) for out, gradient in zip(outputs, gradients, strict=True) if gradient is not None]
+        leaves = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
+        roots, at_roots = zip(*given, strict=True)
+        found = iter(torch.autograd.grad(roots, leaves, at_roots, allow_unused=True))
+        return None, None, *(next(found) if wants else None for wants in wanted)
+
+
+def with_gradients(kernels: Callable[..., Any], formula: Callable[..., Any], *tensors: Tensor | None) -> Any:
+    """kernels(*tensors), whose gradients are those of formula(*tensors), computed anew in the backward pass."""
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
+        return _Recomputed.apply(kernels, formula, *tensors)
+    return kernels(*tensors)

@@ -1,0 +1,73 @@
+"""The search for codes and the sum of their entries: formula, PyTorch branch, and where a kernel takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xcodec_fast.backend import uses_triton, with_gradients
+from xcodec_fast.derived import derived
+
+
+def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
+    """argmin_k |r - E_k|^2, as argmin_k (|E_k|^2 / 2 - r . E_k); ties go to the lowest index.
+
+    residual: `[N, D]`; codebook: `[K, D]` -> codes `[N]`, int64. The term |r|^2 that the reference adds is the same for
+    every k and costs precision.
+    """
+    half_norms = codebook.square().sum(1) / 2
+    return torch.addmm(half_norms, residual, codebook.t(), alpha=-1).argmin(1)
+
+
+def residual_codes(x: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+    """Stage after stage the nearest entry to what the stages before have left: codes of x `[N, D]`, int64 `[N, Q]`."""
+    if uses_triton(x):
+        from xcodec_fast.kernels import rvq
+
+        return rvq.search(x.float(), derived(_stacked, *codebooks), derived(_half_norms, *codebooks))
+    codes = []
+    for codebook in codebooks:
+        stage = nearest_codes(x, codebook)
+        x = x - F.embedding(stage, codebook)
+        codes.append(stage)
+    return torch.stack(codes, 1)
+
+
+def _stacked(*codebooks: Tensor) -> Tensor:
+    return torch.stack(codebooks).float()
+
+
+def _half_norms(*codebooks: Tensor) -> Tensor:
+    # In float64: where the residual is short against the entries, float32's rounding of |E|^2 would decide.
+    return (torch.stack(codebooks).double().square().sum(-1) / 2).float()
+
+
+def projected_sum(codes: Tensor, codebooks: Sequence[Tensor], projection: nn.Module) -> Tensor:
+    """projection(sum over the stages of the codes' entries). Codes `[N, Q]`, Q at most the codebooks -> `[N, C]`."""
+    if not isinstance(projection, nn.Linear) or not uses_triton(codebooks[0]):
+        return projection(_summed(codes, codebooks))
+
+    def kernels(weight: Tensor, bias: Tensor | None) -> Tensor:
+        from xcodec_fast.kernels import rvq
+
+        return rvq.decode(codes, derived(_tables, weight, *codebooks)[: codes.shape[1]], bias)
+
+    def formula(weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(_summed(codes, codebooks), weight, bias)
+
+    return with_gradients(kernels, formula, projection.weight, projection.bias)
+
+
+def _summed(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+    total = F.embedding(codes[:, 0], codebooks[0])
+    for stage in range(1, codes.shape[1]):
+        total = total + F.embedding(codes[:, stage], codebooks[stage])
+    return total
+
+
+def _tables(weight: Tensor, *codebooks: Tensor) -> Tensor:
+    """Each entry through the projection already: `[Q, K, C]`."""
+    return torch.stack(codebooks) @ weight.t()
