@@ -4,7 +4,10 @@ AUDIO ?=
 BIN := .venv/bin
 SOURCES := xcodec_fast tests bench
 
-.PHONY: demo test lint bench clean
+TRITON ?=
+AOT := $(if $(TRITON),.venv-triton-$(TRITON),.venv)
+
+.PHONY: demo test lint bench aot clean
 
 demo: .venv/ready
 	$(BIN)/xcodec-fast demo $(if $(AUDIO),"$(AUDIO)") --output-dir demo
@@ -20,8 +23,17 @@ lint: .venv/ready
 bench: .venv/ready
 	$(BIN)/python -m pytest bench -m ""
 
+# Compiles every kernel of the default model, without a GPU; TRITON=3.6.0 does so with another Triton, in its own venv.
+aot: $(AOT)/ready
+	TRITON_INTERPRET=0 $(AOT)/bin/python -m bench.aot
+
 clean:
-	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	rm -rf .venv .venv-triton-* demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
+
+.venv-triton-%/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . triton==$*
+	@touch $@
 
 .venv/ready: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer"; exit 1; }

@@ -13,7 +13,7 @@ PACKAGE = Path(xcodec_fast.__file__).parent
 ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
-    {"backend", "derived", "intervals", "outputs", "windows", "bits", "whole"},
+    {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole"},
     {"hub", "codes_info", "audio", "functional", "search"},
     {"config"},
     {"checks", "config_checks", "checkpoint", "quantizer", "features", "plot"},
@@ -53,7 +53,7 @@ def test_imports_run_one_way(stem):
     for name in _imports(PACKAGE / f"{stem}.py"):
         top, _, rest = name.partition(".")
         assert top not in ("kernels", "transformers"), f"{stem} imports {name}"
-        assert top != "triton" or stem == "backend", f"{stem} imports {name}"
+        assert top != "triton" or stem == "dispatch", f"{stem} imports {name}"
         if rest.startswith("kernels."):
             assert stem in ("functional", "search"), f"{stem} imports {name}"
         elif top == "xcodec_fast":
@@ -91,9 +91,3 @@ def test_every_file_opens_with_one_sentence_about_its_subject():
     ):
         if text := path.read_text(encoding="utf-8"):
             assert ast.get_docstring(ast.parse(text)), path
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "kernels").glob("*.py")), ids=lambda path: path.stem)
-def test_kernels_know_tensors_and_no_models(path):
-    for name in _imports(path):
-        assert name.partition(".")[0] != "xcodec_fast" or name.startswith("xcodec_fast.kernels."), f"imports {name}"

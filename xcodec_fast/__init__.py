@@ -1,9 +1,9 @@
 """X-Codec, the 16 kHz neural audio codec, as a fast drop-in PyTorch model."""
 
-from xcodec_fast.backend import backend
 from xcodec_fast.config import AcousticConfig, HubertConfig, WavLMConfig, XcodecConfig
 from xcodec_fast.container import clip_codes, load_codes, save_codes
 from xcodec_fast.convert import convert_checkpoint
+from xcodec_fast.dispatch import backend
 from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput

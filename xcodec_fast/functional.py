@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec_fast.backend import precision, uses_triton, with_gradients
 from xcodec_fast.derived import derived
+from xcodec_fast.dispatch import precision, uses_triton, with_gradients
 from xcodec_fast.intervals import Interval, keep
 
 # kernels are imported where they run: Triton may be absent.

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec_fast.backend import uses_triton, with_gradients
 from xcodec_fast.derived import derived
+from xcodec_fast.dispatch import uses_triton, with_gradients
 
 
 def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
