@@ -7,13 +7,16 @@ SOURCES := xcodec_fast tests bench
 TRITON ?=
 AOT := $(if $(TRITON),.venv-triton-$(TRITON),.venv)
 
-.PHONY: demo test lint bench aot clean
+.PHONY: demo test test-gpu lint bench aot clean
 
 demo: .venv/ready
 	$(BIN)/xcodec-fast demo $(if $(AUDIO),"$(AUDIO)") --output-dir demo
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-gpu: .venv/ready
+	$(BIN)/python -m pytest tests/kernels tests/test_gpu.py tests/test_clients.py -m "not network and not slow"
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -216,6 +216,19 @@ def _two_taps_tf32(weight: Tensor) -> Tensor:
     return to_tf32(two_taps(weight))
 
 
+def projections(x: Tensor, *linears: Any) -> tuple[Tensor, ...]:
+    """Each linear layer's map of x `[B, F, C]`; on a GPU in one multiplication, by the layers' joined weights."""
+    if not uses_triton(x) or any(type(linear) is not nn.Linear for linear in linears):
+        return tuple(linear(x) for linear in linears)
+    weight = derived(_joined, *(linear.weight for linear in linears))
+    bias = derived(_joined, *(linear.bias for linear in linears))
+    return F.linear(x, weight, bias).split([linear.out_features for linear in linears], -1)
+
+
+def _joined(*tensors: Tensor) -> Tensor:
+    return torch.cat(tensors)
+
+
 def own_group_norm(x: Tensor, own: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """GroupNorm of one channel a group over each row's own positions: (x - mean) / sqrt(var + eps) weight + bias.
 

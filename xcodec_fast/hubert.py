@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import derived
-from xcodec_fast.functional import ACTIVATIONS, conv1d, own_group_norm
+from xcodec_fast.functional import ACTIVATIONS, conv1d, own_group_norm, projections
 from xcodec_fast.intervals import Interval, conv_length, keep, through
 
 
@@ -149,7 +149,7 @@ class Attention(nn.Module):
         return position_bias
 
     def forward(self, x: Tensor, position_bias: Tensor | None, keys: Tensor | None) -> Tensor:
-        q, k, v = (self.heads(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = map(self.heads, projections(x, self.q_proj, self.k_proj, self.v_proj))
         mask = self.score_bias(x, position_bias)
         if keys is not None:
             allowed = keys[:, None, None]

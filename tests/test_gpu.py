@@ -1,0 +1,95 @@
+"""On a GPU: the model as users call it reaches the kernels, and is transformers' at equal precision settings."""
+
+import copy
+
+import pytest
+import torch
+import transformers
+
+from xcodec_fast import XcodecFeatureExtractor, backend
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA or ROCm GPU"),
+]
+CONFIGS = ["hubert", "wavlm", "hubert-layer", "codebook-300", "ratio-3"]
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The names of the kernels that were launched."""
+    from triton.runtime.jit import JITFunction
+
+    names = []
+    run = JITFunction.run
+
+    def counted(self, *args, **options):
+        names.append(self.fn.__module__.rpartition(".")[2])
+        return run(self, *args, **options)
+
+    monkeypatch.setattr(JITFunction, "run", counted)
+    return names
+
+
+@pytest.fixture(params=["tf32", "ieee"])
+def float32(request, monkeypatch):
+    """PyTorch's two settings for float32 convolutions; multiplications in IEEE both times, as is the default."""
+    monkeypatch.setattr(vars(torch.backends.cudnn)["conv"], "fp32_precision", request.param)
+    return request.param
+
+
+def test_the_references_example_reaches_the_kernels(pair, speech, launched):
+    """No `no_grad`, and weights that require gradients; then gradients that are those of the PyTorch branch."""
+    model = copy.deepcopy(pair("hubert").ours).cuda()
+    inputs = XcodecFeatureExtractor(hop_length=320)(speech[:16000], sampling_rate=16000, return_tensors="pt")
+    output = model(**inputs.to("cuda"))
+    assert {"rvq", "conv1d", "residual_unit"} <= set(launched)
+
+    def gradient():
+        model.zero_grad()
+        model.decode(output.audio_codes).audio_values.square().mean().backward()
+        return model.fc2.weight.grad.clone()
+
+    ours = gradient()
+    with backend("torch"):
+        expected = gradient()
+    assert (ours - expected).norm() < 0.05 * expected.norm()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_parity_with_transformers(pair, speech, float32, name):
+    """First differences of codes, and audio, each measured against float64 beside what transformers itself loses."""
+    ours = copy.deepcopy(pair(name).ours).cuda()
+    theirs = transformers.XcodecModel(pair(name).reference.config).eval().cuda()
+    theirs.load_state_dict(ours.state_dict())
+    exact = copy.deepcopy(ours).double()
+    audio = torch.stack([speech[5000 * row : 5000 * row + 32000] for row in range(4)])[:, None].cuda()
+    with torch.inference_mode():
+        codes = [model.encode(audio.to(model.dtype)).audio_codes for model in (exact, ours, theirs)]
+        waves = [model.decode(codes[0]).audio_values.double() for model in (exact, ours, theirs)]
+    frames = [int((found != codes[0]).any(1).sum()) for found in codes[1:]]
+    errors = [float((wave - waves[0]).norm() / waves[0].norm()) for wave in waves[1:]]
+    print(f"{name}, {float32}: frames unlike float64's, ours {frames[0]}, transformers {frames[1]}; audio {errors}")
+    assert frames[0] <= 2 * frames[1] + 2
+    assert errors[0] <= 2 * errors[1] + 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_decodes_close_to_float32(pair, speech, dtype):
+    model = copy.deepcopy(pair("hubert").ours).cuda()
+    codes = model.encode(speech[None, None, :16000].cuda()).audio_codes
+    with torch.inference_mode():
+        expected = model.double().decode(codes).audio_values
+        actual = model.to(dtype).decode(codes).audio_values.double()
+        with backend("torch"):
+            branch = model.decode(codes).audio_values.double()
+    assert (actual - expected).norm() <= 1.5 * (branch - expected).norm()
+
+
+def test_decode_compiles_as_one_graph(pair):
+    model = copy.deepcopy(pair("hubert").ours).cuda()
+    codes = torch.randint(1024, (1, 8, 20), device="cuda")
+    with torch.inference_mode():
+        expected = model.decode(codes).audio_values
+        actual = torch.compile(model.decode, fullgraph=True)(codes).audio_values
+    assert (actual - expected).norm() < 2e-3 * expected.norm()
