@@ -1,6 +1,7 @@
 """The convolution kernel against PyTorch: every geometry of the model and odd ones, what follows it, and intervals."""
 
 import math
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ CONVS = {
     "one position": (1, 1, 32, 32, 7, 1, 9, 27),
     "odd channels": (3, 17, 33, 17, 3, 1, 1, 1),
 }
+ACTIVATIONS = ("snake", "gelu", "elu", None)
 STRIDES = (8, 5, 4, 3, 2)
 DTYPES = [torch.float32, torch.float16] if INTERPRETED else [torch.float32, torch.float16, torch.bfloat16]
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
@@ -60,8 +62,10 @@ def _then(y, activation, alpha):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("activation", ["snake", "gelu", "elu", None])
-@pytest.mark.parametrize("name", CONVS)
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [*zip(CONVS, cycle(ACTIVATIONS), strict=False), *(("1 x 1", activation) for activation in ACTIVATIONS)],
+)
 def test_against_pytorch(device, guards, name, activation, dtype):
     batch, length, ci, co, taps, stride, dilation, padding = CONVS[name]
     x = _random(batch, length, ci, dtype=dtype, device=device)
