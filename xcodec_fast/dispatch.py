@@ -23,7 +23,8 @@ _forced: ContextVar[str | None] = ContextVar("backend", default=None)
 def backend(name: str) -> Iterator[None]:
     """Forces "torch" or "triton" within a `with` block, over the environment variable XCODEC_FAST_BACKEND.
 
-    Without either, Triton runs what lies on a GPU in float32, bfloat16 or float16, PyTorch the rest. Forced, "triton"
+    Without either, Triton runs what lies on a GPU (NVIDIA's from compute capability 8.0 on) in float32, bfloat16 or
+    float16, and PyTorch the rest: other types, the CPU, autocast, function transforms. Forced, "triton"
     raises ValueError on what it does not take; it takes CPU tensors where TRITON_INTERPRET=1 was set before triton was
     imported. Under torch.compile it is PyTorch's branch that is compiled.
 
@@ -43,12 +44,17 @@ def uses_triton(x: Tensor) -> bool:
     forced = _forced.get()
     if forced is None and (set_outside := os.environ.get(VARIABLE)):
         forced = _checked(set_outside, VARIABLE)
-    if forced == "torch" or (forced is None and not x.is_cuda):
+    if forced == "torch" or (forced is None and not (x.is_cuda and _plain(x))):
         return False
     reason = _why_not(x)
     if reason and forced:
         raise ValueError(f"the backend is 'triton', but {reason}")
     return not reason
+
+
+def _plain(x: Tensor) -> bool:
+    """Not under autocast, which picks a type for each operation, nor in a function transform such as vmap."""
+    return not (torch.is_autocast_enabled(x.device.type) or torch._C._functorch.is_functorch_wrapped_tensor(x))
 
 
 def _checked(name: str, what: str) -> str:
@@ -64,6 +70,8 @@ def _why_not(x: Tensor) -> str:
         return "the tensor is on the CPU, which Triton takes under TRITON_INTERPRET=1 only"
     if x.device.type not in ("cuda", "cpu"):
         return f"the tensor is on {x.device}, but must be on a CUDA or ROCm device"
+    if x.is_cuda and not torch.version.hip and torch.cuda.get_device_capability(x.device) < (8, 0):
+        return f"{torch.cuda.get_device_name(x.device)} is older than compute capability 8.0"
     if x.dtype not in _DTYPES or (x.dtype == torch.bfloat16 and x.device.type == "cpu"):
         return f"the tensor is {x.dtype}, but must be one of {list(map(str, _DTYPES))} (no bfloat16 in the interpreter)"
     return ""
