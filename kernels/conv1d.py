@@ -78,9 +78,12 @@ def _conv1d(
     BK: tl.constexpr,
     STAGES: tl.constexpr,
 ):
-    columns = tl.program_id(0) * BN + tl.arange(0, BN)
-    first = tl.program_id(1).to(tl.int64) * BT  # this tile's first GEMM row
-    batch = tl.program_id(2).to(tl.int64)
+    # One axis for both, columns innermost: the tiles of one stretch of audio run together, and the other axes of a
+    # grid end at 65,535, which is nine minutes of audio.
+    tile, across = tl.program_id(0), (CO + BN - 1) // BN
+    columns = tile % across * BN + tl.arange(0, BN)
+    first = (tile // across).to(tl.int64) * BT  # this tile's first GEMM row
+    batch = tl.program_id(1).to(tl.int64)
     row = tl.arange(0, BT)
     # Positions are counted from the tile's own, in int32: int64 in the tile costs registers.
     low = (0 - first * STRIDE).to(tl.int32)
@@ -213,37 +216,38 @@ def _launch(x, weight, bias, geometry, interval, skip, activation, alpha, keep_y
     y = torch.empty(shape, dtype=x.dtype, device=x.device) if keep_y else None
     s = None if activation is None else torch.empty(shape, dtype=x.dtype, device=x.device)
     blocks = conv_blocks(batch * rows, columns, channels, x.dtype, precision, chip(x.device))
-    grid = (triton.cdiv(columns, blocks.columns), triton.cdiv(rows, blocks.rows), batch)
-    _conv1d[grid](
-        x,
-        weight,
-        bias,
-        skip,
-        alpha,
-        interval,
-        y,
-        s,
-        positions,
-        length,
-        dilation,
-        channels,
-        columns,
-        taps,
-        stride,
-        padding,
-        up,
-        crop,
-        bias is not None,
-        skip is not None,
-        interval is not None,
-        keep_y,
-        activation,
-        precision == "tf32" and x.dtype == torch.float32,
-        precision,
-        blocks.rows,
-        blocks.columns,
-        blocks.inner,
-        blocks.stages,
-        num_warps=blocks.warps,
-    )
+    grid = (triton.cdiv(columns, blocks.columns) * triton.cdiv(rows, blocks.rows), batch)
+    with torch.cuda.device_of(x):
+        _conv1d[grid](
+            x,
+            weight,
+            bias,
+            skip,
+            alpha,
+            interval,
+            y,
+            s,
+            positions,
+            length,
+            dilation,
+            channels,
+            columns,
+            taps,
+            stride,
+            padding,
+            up,
+            crop,
+            bias is not None,
+            skip is not None,
+            interval is not None,
+            keep_y,
+            activation,
+            precision == "tf32" and x.dtype == torch.float32,
+            precision,
+            blocks.rows,
+            blocks.columns,
+            blocks.inner,
+            blocks.stages,
+            num_warps=blocks.warps,
+        )
     return y, s

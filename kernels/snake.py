@@ -53,5 +53,6 @@ def snake(x: Tensor, alpha: Tensor) -> Tensor:
     check_inputs(x=x, alpha=alpha)
     y = torch.empty_like(x)
     block = snake_block()
-    _snake[(triton.cdiv(x.numel(), block),)](x, alpha, y, x.numel(), x.shape[-1], block)
+    with torch.cuda.device_of(x):
+        _snake[(triton.cdiv(x.numel(), block),)](x, alpha, y, x.numel(), x.shape[-1], block)
     return y
