@@ -20,7 +20,9 @@ from xcodec_fast.audio import load_audio
 from xcodec_fast.demo import SPEECH
 from xcodec_fast.seeding import seeded_model
 
-ROUNDS = 7
+from .timing import INTERPRETED
+
+ROUNDS = 1 if INTERPRETED else 7
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -1,19 +1,79 @@
-"""Bench results: a header with the machine and the versions, and one table of ratios at the end."""
+"""Bench results: a header with the machine and the versions, and a table of each bench at the end."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-import numpy
 import pytest
 import torch
-import transformers
 
-_ROWS: list[tuple[str, ...]] = []
-_COLUMNS = ("case", "ours (ms)", "x real time", "eager (ms)", "eager / ours", "compiled (ms)", "compiled / ours")
+from . import timing
+
+_STARTED = time.monotonic()
+
+
+@dataclass
+class _Table:
+    title: str
+    columns: tuple[str, ...]
+    notes: Callable[[], list[str]] = list
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+
+    def record(self, *cells: str) -> None:
+        assert len(cells) == len(self.columns)
+        self.rows.append(cells)
+
+    def lines(self) -> Iterator[str]:
+        """Title, header, notes, and the rows as Markdown."""
+        yield from (self.title, *pytest_report_header(), *self.notes(), "")
+        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
+        rule = tuple("-" * width for width in widths)
+        for row in (self.columns, rule, *self.rows):
+            yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+
+
+def _kernel_notes() -> list[str]:
+    notes = [f"copy: {timing.copy_rate() / 1e9:.0f} GB/s, read and written"]
+    for mode in timing.DTYPES:
+        if any(row[1] == mode for row in _KERNELS.rows):
+            notes.append(f"PyTorch's matmul, {mode}: {timing.matmul_rate(mode) / 1e12:.3g} TFLOP/s")
+    if timing.INTERPRETED:
+        notes.append("no GPU: the kernels ran in Triton's interpreter, so the times say nothing about them")
+    elif not timing.GPU:
+        notes.append("no GPU: ours is the PyTorch branch on the CPU; no kernel was measured")
+    return notes
+
+
+_MODEL = _Table(
+    "encode and decode against transformers, interleaved, medians",
+    ("case", "ours (ms)", "x real time", "eager (ms)", "eager / ours", "compiled (ms)", "compiled / ours"),
+)
+_KERNELS = _Table(
+    "kernels against PyTorch, interleaved, medians",
+    (
+        "case",
+        "precision",
+        "ours (ms)",
+        "eager (ms)",
+        "eager / ours",
+        "compiled (ms)",
+        "compiled / ours",
+        "GB/s",
+        "of copy",
+        "TFLOP/s",
+        "of matmul",
+        "error",
+    ),
+    _kernel_notes,
+)
 
 
 def _processor() -> str:
@@ -28,38 +88,88 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    here = Path(__file__).parent
-    result = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=here, check=False
-    )
-    return result.stdout.strip() or "unknown"
+    """XCODEC_FAST_COMMIT names it where there is no repository."""
+    try:
+        command = ["git", "describe", "--always", "--dirty"]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+        described = result.stdout.strip()
+    except OSError:
+        described = ""
+    return described or os.environ.get("XCODEC_FAST_COMMIT", "unknown")
+
+
+def _versions() -> dict[str, str]:
+    versions = {"Python": platform.python_version()}
+    for name in ("torch", "triton", "transformers", "numpy"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
 
 
 def pytest_report_header() -> list[str]:
-    versions = f"torch {torch.__version__}, transformers {transformers.__version__}, numpy {numpy.__version__}"
-    return [f"machine: {_processor()}", f"versions: Python {platform.python_version()}, {versions}; commit {_commit()}"]
+    versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
+    return [f"machine: {_processor()}", f"versions: {versions}; commit {_commit()}"]
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    machine_info.update(versions=_versions(), processor_or_gpu=_processor(), commit=_commit())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tables", metavar="FILE", help="write the final tables to FILE too")
+    parser.addoption("--within", metavar="SECONDS", type=float, help="skip the cases left after that time")
+
+
+@pytest.fixture(autouse=True)
+def within(request: pytest.FixtureRequest) -> None:
+    limit = request.config.getoption("--within")
+    if limit is not None and time.monotonic() - _STARTED > limit:
+        pytest.skip(f"the {limit:g} s of --within are over")
 
 
 @pytest.fixture
 def record_row() -> Callable[..., None]:
-    """Adds a row, one string a column, to the final table."""
+    """Adds a row, one string a column, to the table of the models."""
+    return _MODEL.record
 
-    def record(*cells: str) -> None:
-        assert len(cells) == len(_COLUMNS)
-        _ROWS.append(cells)
+
+@pytest.fixture
+def record_kernel() -> Callable[..., None]:
+    """Adds a row to the table of the kernels: the case, its precision, its numbers by name, and ours' error."""
+
+    def record(case: str, mode: str, numbers: dict[str, float], error: float) -> None:
+        def cell(name: str, form: str) -> str:
+            return format(numbers[name], form) if name in numbers else ""
+
+        _KERNELS.record(
+            case,
+            mode,
+            cell("ours (ms)", ".4g"),
+            cell("eager (ms)", ".4g"),
+            cell("eager / ours", ".2f"),
+            cell("compiled (ms)", ".4g"),
+            cell("compiled / ours", ".2f"),
+            cell("GB/s", ".4g"),
+            cell("of copy", ".0%"),
+            cell("TFLOP/s", ".3g"),
+            cell("of matmul", ".0%"),
+            f"{error:.0e}",
+        )
 
     return record
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not _ROWS:
-        return
-    terminalreporter.section("against transformers, interleaved, medians")
-    for line in pytest_report_header():
+    lines: list[str] = []
+    for table in (_MODEL, _KERNELS):
+        if table.rows:
+            lines += [*table.lines(), ""]
+    if lines:
+        terminalreporter.section("results")
+    for line in lines:
         terminalreporter.write_line(line)
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *_ROWS, strict=True)]
-    rule = tuple("-" * width for width in widths)
-    for row in (_COLUMNS, rule, *_ROWS):
-        terminalreporter.write_line(
-            "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
-        )
+    file = terminalreporter.config.getoption("--tables")
+    if file:
+        Path(file).write_text("\n".join(lines), encoding="utf-8")
