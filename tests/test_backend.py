@@ -3,13 +3,14 @@
 import copy
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 from triton import knobs
 from triton.runtime import interpreter
 
-from xcodec_fast import backend
+from xcodec_fast import backend, dispatch
 from xcodec_fast.functional import snake
 
 from .equality import assert_same_audio
@@ -95,6 +96,19 @@ def test_forced_without_an_interpreter_or_triton(setup, words):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.stderr.splitlines()[-1].startswith("ValueError: the backend is 'triton', but ")
     assert words in result.stderr
+
+
+def test_float32_follows_pytorchs_setting_for_convolutions():
+    """Read as on a GPU, where alone it counts."""
+    cudnn: Any = torch.backends.cudnn
+    before = cudnn.conv.fp32_precision
+    try:
+        for setting, allowed in (("tf32", True), ("ieee", False)):
+            cudnn.conv.fp32_precision = setting
+            assert dispatch._allows_tf32() == allowed
+    finally:
+        cudnn.conv.fp32_precision = before
+    assert dispatch.precision(torch.zeros(1)) == "ieee"
 
 
 @interpreted

@@ -1,6 +1,7 @@
 """On a GPU: the model as users call it reaches the kernels, and is transformers' at equal precision settings."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA or ROCm GPU"),
 ]
+CUDNN: Any = torch.backends.cudnn  # whose type stubs lack `conv`
 CONFIGS = ["hubert", "wavlm", "hubert-layer", "codebook-300", "ratio-3"]
 
 
@@ -32,10 +34,12 @@ def launched(monkeypatch):
 
 
 @pytest.fixture(params=["tf32", "ieee"])
-def float32(request, monkeypatch):
+def float32(request):
     """PyTorch's two settings for float32 convolutions; multiplications in IEEE both times, as is the default."""
-    monkeypatch.setattr(vars(torch.backends.cudnn)["conv"], "fp32_precision", request.param)
-    return request.param
+    before = CUDNN.conv.fp32_precision
+    CUDNN.conv.fp32_precision = request.param
+    yield request.param
+    CUDNN.conv.fp32_precision = before
 
 
 def test_the_references_example_reaches_the_kernels(pair, speech, launched):

@@ -16,6 +16,7 @@ from torch import Tensor
 BACKENDS = ("torch", "triton")
 VARIABLE = "XCODEC_FAST_BACKEND"
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_cudnn: Any = torch.backends.cudnn  # whose type stubs lack `conv`
 _forced: ContextVar[str | None] = ContextVar("backend", default=None)
 
 
@@ -100,9 +101,8 @@ def precision(x: Tensor) -> str:
 
 
 def _allows_tf32() -> bool:
-    convs: Any = vars(torch.backends.cudnn).get("conv")
     try:
-        return convs.fp32_precision == "tf32"
+        return _cudnn.conv.fp32_precision == "tf32"
     except RuntimeError:  # settings of the old and the new kind were mixed
         return torch.backends.cudnn.allow_tf32
 
