@@ -96,7 +96,7 @@ def launches_of_the_model(target: str, dtype: torch.dtype, precision: str, batch
             model.acoustic_encoder(audio, interval)
             model.encoder_semantic(semantic, interval)
             model.semantic_model.feature_extractor(audio[:, 0])
-            search.residual_codes(rows, model.quantizer.codebooks)
+            search.residual_codes(rows, model.quantizer.codebooks, 8)
             search.projected_sum(codes, model.quantizer.codebooks, model.fc2)
             model.acoustic_decoder(latent, interval)
             functional.snake(torch.empty(batch, 64, samples, dtype=dtype), torch.empty(1, 64, 1, dtype=dtype))

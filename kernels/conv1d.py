@@ -32,8 +32,9 @@ from xcodec_fast.kernels.snake import snake_of
 
 @triton.jit
 def rounded_to_tf32(x):
-    """Nearest value of ten mantissa bits, ties away from zero."""
-    return ((x.to(tl.int32, bitcast=True) + 0x1000) & -8192).to(tl.float32, bitcast=True)
+    """Nearest value of ten mantissa bits, ties away from zero. A GPU's NaN, 0x7FFFFFFF, would carry over to -0."""
+    rounded = ((x.to(tl.int32, bitcast=True) + 0x1000) & -8192).to(tl.float32, bitcast=True)
+    return tl.where(x == x, rounded, x)
 
 
 @triton.jit
@@ -204,7 +205,8 @@ def two_taps(weight: Tensor) -> Tensor:
 
 def to_tf32(tensor: Tensor) -> Tensor:
     """`rounded_to_tf32` of a whole float32 tensor."""
-    return ((tensor.contiguous().view(torch.int32) + 0x1000) & -8192).view(torch.float32)
+    rounded = ((tensor.contiguous().view(torch.int32) + 0x1000) & -8192).view(torch.float32)
+    return torch.where(tensor.isnan(), tensor, rounded)
 
 
 def _launch(x, weight, bias, geometry, interval, skip, activation, alpha, keep_y, precision):

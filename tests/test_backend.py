@@ -11,7 +11,7 @@ from triton import knobs
 from triton.runtime import interpreter
 
 from xcodec_fast import backend, dispatch
-from xcodec_fast.functional import snake
+from xcodec_fast.functional import conv1d, snake
 
 from .equality import assert_same_audio
 
@@ -96,6 +96,18 @@ def test_forced_without_an_interpreter_or_triton(setup, words):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.stderr.splitlines()[-1].startswith("ValueError: the backend is 'triton', but ")
     assert words in result.stderr
+
+
+@interpreted
+def test_gradients_of_an_alpha_alone_and_none_of_second_order():
+    x, conv = torch.randn(1, 16, 9), torch.nn.Conv1d(16, 16, 3, padding=1).requires_grad_(False)
+    alpha = torch.ones(1, 16, 1, requires_grad=True)
+    expected = torch.autograd.grad(sum(out.sum() for out in conv1d(x, conv, then=alpha)), alpha)[0]
+    with backend("triton"):
+        actual = torch.autograd.grad(sum(out.sum() for out in conv1d(x, conv, then=alpha)), alpha)[0]
+        torch.testing.assert_close(actual, expected)
+        with pytest.raises(RuntimeError, match="no second derivatives"):
+            torch.autograd.grad(snake(x, alpha).sum(), alpha, create_graph=True)
 
 
 def test_float32_follows_pytorchs_setting_for_convolutions():

@@ -1,12 +1,15 @@
 """What is computed from parameters follows every change of them, and is neither saved nor copied."""
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
 
 from xcodec_fast import XcodecModel
-from xcodec_fast.derived import forget_derived
+from xcodec_fast.derived import derived, forget_derived
+from xcodec_fast.kernels.conv1d import by_taps
 
 
 @pytest.fixture
@@ -153,3 +156,14 @@ def test_a_model_made_in_inference_mode_is_not_cached(speech):
         for tensor in (*model.parameters(), *model.buffers()):
             tensor.mul_(1.3)
         _assert_fresh(model, speech)
+
+
+@pytest.mark.parametrize("taps", [1, 3])
+def test_what_was_derived_goes_with_its_parameter(taps):
+    weight = torch.nn.Parameter(torch.randn(8, 8, taps))
+    with torch.no_grad():
+        kept = weakref.ref(derived(by_taps, weight))
+    assert kept() is not None
+    del weight
+    gc.collect()
+    assert kept() is None

@@ -57,12 +57,13 @@ def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
     name = compute.__qualname__
     entry = entries.get(name)
     if entry is None or not entry.is_fresh(sources):
-        # A normal tensor even when first asked for in inference mode: autograd may use it later.
+        # Detached: a view would hold on to its source. A normal tensor even when first asked for in inference mode:
+        # autograd may use it later.
         with torch.inference_mode(False), torch.no_grad():
             held = tuple(source.detach() for source in sources)
             versions = tuple(source._version for source in sources)
             references = tuple(map(TensorWeakRef, sources))
-            entry = entries[name] = _Entry(compute(*sources), references, held, versions, _optimizer_steps)
+            entry = entries[name] = _Entry(compute(*sources).detach(), references, held, versions, _optimizer_steps)
     return entry.value
 
 
@@ -72,7 +73,13 @@ def forget_derived() -> None:
 
 
 def _changes_unseen(sources: tuple[Tensor, ...]) -> bool:
-    """Under the compiler, in a function transform and for inference tensors, there are no versions to compare."""
-    return torch.compiler.is_compiling() or any(
-        source.is_inference() or torch._C._functorch.is_functorch_wrapped_tensor(source) for source in sources
+    """Under the compiler, in a function transform and for inference tensors, there are no versions to compare.
+
+    What is computed while a CUDA graph is captured is only recorded, and belongs to the graph.
+    """
+    captured = sources[0].is_cuda and torch.cuda.is_current_stream_capturing()
+    return (
+        captured
+        or torch.compiler.is_compiling()
+        or any(source.is_inference() or torch._C._functorch.is_functorch_wrapped_tensor(source) for source in sources)
     )

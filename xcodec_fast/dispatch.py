@@ -116,6 +116,8 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        if torch.is_grad_enabled():  # create_graph=True: what is computed below would count as constant
+            raise RuntimeError("the kernels have no second derivatives: compute them within backend('torch')")
         wanted = ctx.needs_input_grad[2:]
         with torch.enable_grad():
             inputs = [
@@ -124,7 +126,12 @@ class _Recomputed(torch.autograd.Function):
             ]
             outputs = ctx.formula(*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        given = [(out, gradient) for out, gradient in zip(outputs, gradients, strict=True) if gradient is not None]
+        # An output may depend on no input that wants a gradient: y does not on the alpha of the Snake after it.
+        given = [
+            (out, gradient)
+            for out, gradient in zip(outputs, gradients, strict=True)
+            if gradient is not None and out.requires_grad
+        ]
         leaves = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
         roots, at_roots = zip(*given, strict=True)
         found = iter(torch.autograd.grad(roots, leaves, at_roots, allow_unused=True))

@@ -129,7 +129,7 @@ def _conv_kernel(
     options: dict[str, Any] = {
         "stride": conv.stride[0],
         "padding": int(conv.padding[0]),
-        "interval": _span(interval),
+        "interval": _span(interval, x),
         "activation": kind if alpha is None else "snake",
         "alpha": None if alpha is None else alpha.flatten(),
         "keep_y": keep_y,
@@ -181,7 +181,7 @@ def residual_unit(
             b2,
             a.flatten(),
             dilation=conv1.dilation[0],
-            interval=_span(interval),
+            interval=_span(interval, x),
             keep_y=keep_y,
             precision=mode,
         )
@@ -197,11 +197,11 @@ def _rows(x: Tensor) -> Tensor:
     return x.transpose(1, 2).contiguous()
 
 
-def _span(interval: Interval | None) -> Tensor | None:
-    """int32 `[B, 2]`: start and end."""
+def _span(interval: Interval | None, x: Tensor) -> Tensor | None:
+    """int32 `[B, 2]`: start and end, within x `[B, C, T]`."""
     if interval is None:
         return None
-    return torch.stack([interval.start, interval.start + interval.length], 1).int()
+    return torch.stack([interval.start, interval.start + interval.length], 1).clamp(0, x.shape[2]).int()
 
 
 def _by_taps_tf32(weight: Tensor) -> Tensor:

@@ -22,14 +22,17 @@ def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
     return torch.addmm(half_norms, residual, codebook.t(), alpha=-1).argmin(1)
 
 
-def residual_codes(x: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
-    """Stage after stage the nearest entry to what the stages before have left: codes of x `[N, D]`, int64 `[N, Q]`."""
+def residual_codes(x: Tensor, codebooks: Sequence[Tensor], stages: int | None = None) -> Tensor:
+    """Stage after stage the nearest entry to what the stages before have left: codes of x `[N, D]`, int64 `[N, Q]`.
+
+    Q is `stages`, or all codebooks for None and where it is more.
+    """
     if uses_triton(x):
         from xcodec_fast.kernels import rvq
 
-        return rvq.search(x.float(), derived(_stacked, *codebooks), derived(_half_norms, *codebooks))
+        return rvq.search(x.float(), derived(_stacked, *codebooks)[:stages], derived(_half_norms, *codebooks)[:stages])
     codes = []
-    for codebook in codebooks:
+    for codebook in codebooks[:stages]:
         stage = nearest_codes(x, codebook)
         x = x - F.embedding(stage, codebook)
         codes.append(stage)

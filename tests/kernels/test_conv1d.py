@@ -153,6 +153,8 @@ def test_rounding_to_tf32_is_to_nearest():
     assert torch.equal(rounded.view(torch.int32) & 0x1FFF, torch.zeros(10000, dtype=torch.int32))
     assert ((rounded - x).abs() / x.abs()).max() <= 2**-11
     assert abs((rounded / x).double().mean() - 1) < 2e-5  # truncation is off by 2.4e-4 on average
+    nan = torch.tensor([0x7FFFFFFF, -1, 0x7FC00000], dtype=torch.int32).view(torch.float32)  # the first is a GPU's
+    assert kernel.to_tf32(nan).isnan().all()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,13 @@ def test_the_polynomial_holds_for_large_arguments(device, size):
     assert (y.double() - _expected(x, torch.ones(1, device=device))).abs().max() <= 2e-7 + 2**-24 * size
 
 
+def test_beyond_all_precision_it_stays_within_its_bounds(device):
+    x = torch.tensor([1e7, 3e7, 1e12, -1e30, torch.nan], device=device)[None, :, None]
+    y = kernel.snake(x, torch.ones(1, device=device))
+    assert ((y - x)[0, :4, 0].abs() <= 1).all()
+    assert y[0, 4, 0].isnan()
+
+
 def test_alpha_zero_is_the_identity(device):
     x = torch.randn(1, 9, 3, device=device)
     assert torch.equal(kernel.snake(x, torch.zeros(3, device=device)), x)
