@@ -126,10 +126,10 @@ def layers() -> dict[str, tuple[Callable[[], nn.Module], int]]:
     encoder, decoder, rate = model.acoustic_encoder, model.acoustic_decoder, model.config.sample_rate
     cases: dict[str, tuple[Callable[[], nn.Module], int]] = {}
 
-    def add(name: str, conv: nn.Module, positions: int, then: str | None, keep_y: bool = True) -> None:
+    def add(name: str, conv: Any, positions: int, then: str | None, keep_y: bool = True) -> None:
         def make() -> nn.Module:
-            snake = Snake(conv.out_channels) if then == "snake" else None  # type: ignore[arg-type]
-            return ConvThen(copy.deepcopy(conv), nn.GELU() if then == "gelu" else snake, keep_y)  # type: ignore[arg-type]
+            snake = Snake(conv.out_channels) if then == "snake" else None
+            return ConvThen(copy.deepcopy(conv), nn.GELU() if then == "gelu" else snake, keep_y)
 
         cases[name] = make, positions
 

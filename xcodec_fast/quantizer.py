@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec_fast.config import XcodecConfig
-from xcodec_fast.search import nearest_codes, residual_codes
+from xcodec_fast.search import nearest_codes, residual_codes, summed
 
 
 class Codebook(nn.Module):
@@ -105,7 +105,6 @@ class ResidualVectorQuantizer(nn.Module):
 
         Raises IndexError for more stages than there are.
         """
-        total = self.quantizers[0].codebook.decode(codes[0])
-        for index in range(1, len(codes)):
-            total = total + self.quantizers[index].codebook.decode(codes[index])
-        return total.transpose(1, 2)
+        codebooks = self.codebooks
+        total = summed(codes.flatten(1).t().to(codebooks[0].device), codebooks)
+        return total.unflatten(0, codes.shape[1:]).transpose(1, 2)

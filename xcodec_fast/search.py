@@ -51,7 +51,7 @@ def _half_norms(*codebooks: Tensor) -> Tensor:
 def projected_sum(codes: Tensor, codebooks: Sequence[Tensor], projection: nn.Module) -> Tensor:
     """projection(sum over the stages of the codes' entries). Codes `[N, Q]`, Q at most the codebooks -> `[N, C]`."""
     if not isinstance(projection, nn.Linear) or not uses_triton(codebooks[0]):
-        return projection(_summed(codes, codebooks))
+        return projection(summed(codes, codebooks))
 
     def kernels(weight: Tensor, bias: Tensor | None) -> Tensor:
         from xcodec_fast.kernels import rvq
@@ -59,12 +59,13 @@ def projected_sum(codes: Tensor, codebooks: Sequence[Tensor], projection: nn.Mod
         return rvq.decode(codes, derived(_tables, weight, *codebooks)[: codes.shape[1]], bias)
 
     def formula(weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(_summed(codes, codebooks), weight, bias)
+        return F.linear(summed(codes, codebooks), weight, bias)
 
     return with_gradients(kernels, formula, projection.weight, projection.bias)
 
 
-def _summed(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+def summed(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+    """The sum over the stages of the codes' entries. Codes `[N, Q]` -> `[N, D]`."""
     total = F.embedding(codes[:, 0], codebooks[0])
     for stage in range(1, codes.shape[1]):
         total = total + F.embedding(codes[:, stage], codebooks[stage])
