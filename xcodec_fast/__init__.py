@@ -7,7 +7,9 @@ from xcodec_fast.dispatch import backend
 from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
+from xcodec_fast.streaming import StreamingXcodec, StreamingXcodecBatch
 from xcodec_fast.swap import accelerate, restore
+from xcodec_fast.windows import StreamSettings
 
 AutoFeatureExtractor = XcodecFeatureExtractor
 
@@ -15,6 +17,9 @@ __all__ = [
     "AcousticConfig",
     "AutoFeatureExtractor",
     "HubertConfig",
+    "StreamSettings",
+    "StreamingXcodec",
+    "StreamingXcodecBatch",
     "WavLMConfig",
     "XcodecConfig",
     "XcodecDecoderOutput",

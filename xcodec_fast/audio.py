@@ -62,7 +62,7 @@ class AudioReader:
         import soundfile
         import soxr
 
-        _check_rate(sample_rate)
+        check_rate(sample_rate)
         check_readable(path)
         self.path = path
         self.sample_rate = sample_rate
@@ -156,7 +156,7 @@ def audio_writer(path: str | Path, sample_rate: int) -> Iterator[Callable[[np.nd
     """
     import soundfile
 
-    _check_rate(sample_rate)
+    check_rate(sample_rate)
     check_audio_suffix(path)
     kind, subtype = _FORMATS[Path(path).suffix.lower()]
 
@@ -193,7 +193,7 @@ def check_audio_suffix(path: str | Path) -> None:
         raise ValueError(f"{path} cannot be written: its suffix must be that of an audio format, {', '.join(_FORMATS)}")
 
 
-def _check_rate(sample_rate: Any) -> None:
+def check_rate(sample_rate: Any) -> None:
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
         raise ValueError(f"sample_rate is {sample_rate!r}, but must be a whole number of Hz, 1 or more")
 

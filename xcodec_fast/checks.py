@@ -79,8 +79,8 @@ def check_bandwidth(bandwidth: Any, allowed: Sequence[float]) -> None:
         raise ValueError(f"bandwidth {bandwidth} kbps is not supported; it must be one of {list(allowed)}")
 
 
-def check_codes(codes: Any, stages: int, device: torch.device) -> None:
-    """Codes must be integers `[B, Q, F]` on the model's device, B, F >= 1, 1 <= Q <= stages."""
+def check_codes(codes: Any, stages: int, device: torch.device, fewest: int = 1) -> None:
+    """Codes must be integers `[B, Q, F]` on the model's device, B >= 1, 1 <= Q <= stages, F >= `fewest`."""
     require_tensor(codes, "audio_codes")
     shape = list(codes.shape)
     if codes.ndim != 3:
@@ -89,7 +89,7 @@ def check_codes(codes: Any, stages: int, device: torch.device) -> None:
         raise ValueError(
             f"audio_codes is {codes.dtype}, but must be one of the integers {list(map(str, _CODE_DTYPES))}"
         )
-    if 0 in shape:
+    if 0 in shape[:2] or shape[2] < fewest:
         raise ValueError(f"audio_codes must hold at least one clip, stage and frame, but has the shape {shape}")
     if shape[1] > stages:
         raise ValueError(f"audio_codes has {shape[1]} stages, but the model has {stages}")

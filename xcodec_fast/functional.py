@@ -65,25 +65,28 @@ def conv1d(
     skip: Tensor | None = None,
     then: Then = None,
     keep_y: bool = True,
+    padding: int | None = None,
 ) -> tuple[Any, Any]:
     """y = conv(x) + skip, s = then(y). `[B, C, T]` -> `[B, C', T']` twice; None for what is not asked for.
 
-    conv: an nn.Conv1d, or an nn.ConvTranspose1d of kernel 2 * stride; interval: of x, which counts as zero outside.
+    conv: an nn.Conv1d, or an nn.ConvTranspose1d of kernel 2 * stride; interval: of x, which counts as zero outside;
+    padding: in place of the layer's own and of its output padding.
     """
     if not _has_kernel(conv) or not uses_triton(x):
-        y = conv(keep(x, interval))
+        x = keep(x, interval)
+        y = conv(x) if padding is None else _convolved(x, conv, conv.weight, conv.bias, padding)
         y = y if skip is None else y + skip
         return y if keep_y else None, _activated(y, then)
     alpha, kind = (then, None) if isinstance(then, Tensor) else (None, then)
 
     def formula(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor | None, alpha: Tensor | None) -> Any:
-        y = _convolved(keep(x, interval), conv, weight, bias)
+        y = _convolved(keep(x, interval), conv, weight, bias, padding)
         y = y if skip is None else y + skip
         s = _activated(y, kind if alpha is None else alpha)
         return tuple(out for out in (y if keep_y else None, s) if out is not None)
 
     def kernels(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor | None, alpha: Tensor | None) -> Any:
-        outputs = _conv_kernel(x, conv, weight, bias, interval, skip, kind, alpha, keep_y)
+        outputs = _conv_kernel(x, conv, weight, bias, interval, skip, kind, alpha, keep_y, padding)
         return tuple(out.transpose(1, 2) for out in outputs if out is not None)
 
     outputs = iter(with_gradients(kernels, formula, x, conv.weight, conv.bias, skip, alpha))
@@ -105,11 +108,21 @@ def _activated(y: Tensor, then: Then) -> Tensor | None:
     return F.gelu(y) if then == "gelu" else F.elu(y)
 
 
-def _convolved(x: Tensor, conv: nn.Conv1d | nn.ConvTranspose1d, weight: Tensor, bias: Tensor | None) -> Tensor:
-    stride, padding, dilation = conv.stride[0], int(conv.padding[0]), conv.dilation[0]
+def _convolved(
+    x: Tensor,
+    conv: nn.Conv1d | nn.ConvTranspose1d,
+    weight: Tensor,
+    bias: Tensor | None,
+    padding: int | None = None,
+) -> Tensor:
+    padding, output_padding = _paddings(conv, padding)
     if isinstance(conv, nn.ConvTranspose1d):
-        return F.conv_transpose1d(x, weight, bias, stride, padding, conv.output_padding[0])
-    return F.conv1d(x, weight, bias, stride, padding, dilation)
+        return F.conv_transpose1d(x, weight, bias, conv.stride[0], padding, output_padding)
+    return F.conv1d(x, weight, bias, conv.stride[0], padding, conv.dilation[0])
+
+
+def _paddings(conv: nn.Conv1d | nn.ConvTranspose1d, padding: int | None) -> tuple[int, int]:
+    return (int(conv.padding[0]), conv.output_padding[0]) if padding is None else (padding, 0)
 
 
 def _conv_kernel(
@@ -122,13 +135,15 @@ def _conv_kernel(
     kind: str | None,
     alpha: Tensor | None,
     keep_y: bool,
+    padding: int | None,
 ) -> tuple[Tensor | None, Tensor | None]:
     from xcodec_fast.kernels import conv1d as kernel
 
     mode = precision(x)
+    padding, output_padding = _paddings(conv, padding)
     options: dict[str, Any] = {
         "stride": conv.stride[0],
-        "padding": int(conv.padding[0]),
+        "padding": padding,
         "interval": _span(interval, x),
         "activation": kind if alpha is None else "snake",
         "alpha": None if alpha is None else alpha.flatten(),
@@ -137,7 +152,7 @@ def _conv_kernel(
     }
     if isinstance(conv, nn.ConvTranspose1d):
         taps = derived(_two_taps_tf32 if mode == "tf32" else kernel.two_taps, weight)
-        return kernel.conv_transpose1d(_rows(x), taps, bias, output_padding=conv.output_padding[0], **options)
+        return kernel.conv_transpose1d(_rows(x), taps, bias, output_padding=output_padding, **options)
     taps = derived(_by_taps_tf32 if mode == "tf32" else kernel.by_taps, weight)
     skip = None if skip is None else _rows(skip)
     return kernel.conv1d(_rows(x), taps, bias, dilation=conv.dilation[0], skip=skip, **options)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from xcodec_fast import checks
 from xcodec_fast.acoustic import AcousticDecoder, AcousticEncoder
@@ -21,6 +23,8 @@ from xcodec_fast.quantizer import ResidualVectorQuantizer
 from xcodec_fast.rows import Rows, as_rows
 from xcodec_fast.search import projected_sum
 from xcodec_fast.semantic import SemanticDecoder, SemanticEncoder, semantic_model
+from xcodec_fast.twin import stream_codes
+from xcodec_fast.windows import StreamSettings, Windows
 
 
 class XcodecModel(PretrainedModel):
@@ -55,6 +59,8 @@ class XcodecModel(PretrainedModel):
         return_dict: bool | None = None,
         *,
         padding_mask: Tensor | None = None,
+        streaming: StreamSettings | None = None,
+        window_batch: int | None = None,
         check: bool = True,
     ) -> XcodecEncoderOutput | Any:
         """Audio -> codes `[B, Q, F]`, int64, deterministic in every mode and without gradient.
@@ -69,6 +75,9 @@ class XcodecModel(PretrainedModel):
             return_dict: False for the bare tensor; None for `config.return_dict`.
             padding_mask: `[B, T]` as the feature extractor gives it: ones, then zeros. A row is its ones' samples,
                 zero-padded to a multiple of the hop.
+            streaming: give the codes of a `StreamingXcodec` with these settings, F = ceil(T / hop).
+            window_batch: with `streaming`, windows that are computed at once; 1 for the live stream's bits, None for
+                what suits the device.
             check: False leaves out the look for NaN and infinity, a synchronization on a GPU.
 
         Raises:
@@ -76,7 +85,9 @@ class XcodecModel(PretrainedModel):
             ValueError: a shape, dtype, device, length, bandwidth, mask or sample that is not allowed.
         """
         rows = as_rows(input_values, padding_mask, self.fc.weight, self.config.hop_length)
-        audio_codes = self._encode_rows(rows, bandwidth, check)
+        if streaming is not None:
+            rows = rows.whole(self.config.hop_length)
+        audio_codes = self._encode_rows(rows, bandwidth, check, self._windows(streaming, window_batch), window_batch)
         if not self._wants_dict(return_dict):
             return audio_codes
         return XcodecEncoderOutput(audio_codes, self._codes_mask(rows, audio_codes))
@@ -111,9 +122,7 @@ class XcodecModel(PretrainedModel):
             own = Interval(torch.zeros_like(length), length)
         if self._reads_values(check):
             checks.check_code_range(audio_codes, self.config.codebook_size)
-        codes = audio_codes.long().transpose(1, 2).flatten(0, 1)
-        latent = projected_sum(codes, self.quantizer.codebooks, self.fc2).unflatten(0, (audio_codes.shape[0], -1))
-        audio_values = self.acoustic_decoder(latent.transpose(1, 2), own)
+        audio_values = self.acoustic_decoder(self.latent(audio_codes), own)
         return XcodecDecoderOutput(audio_values) if self._wants_dict(return_dict) else audio_values
 
     def forward(
@@ -141,8 +150,26 @@ class XcodecModel(PretrainedModel):
             return XcodecOutput(audio_codes, audio_values, mask)
         return audio_codes, audio_values
 
-    def _encode_rows(self, rows: Rows, bandwidth: float | None, check: bool) -> Tensor:
-        """Codes `[B, Q, F]`, 0 past each row's own frames."""
+    def latent(self, audio_codes: Tensor) -> Tensor:
+        """Codes `[B, Q, F]` -> what the acoustic decoder takes, `[B, C, F]`."""
+        codes = audio_codes.long().transpose(1, 2).flatten(0, 1)
+        latent = projected_sum(codes, self.quantizer.codebooks, self.fc2)
+        return latent.unflatten(0, (audio_codes.shape[0], -1)).transpose(1, 2)
+
+    @property
+    def whole_frames_pad(self) -> int:
+        """`_acoustic_pad` of clips of whole frames, which depends on T mod hop alone."""
+        return self._acoustic_pad(self.config.hop_length, self._semantic_frames(self.config.hop_length))
+
+    def _encode_rows(
+        self,
+        rows: Rows,
+        bandwidth: float | None,
+        check: bool,
+        windows: Windows | None = None,
+        window_batch: int | None = None,
+    ) -> Tensor:
+        """Codes `[B, Q, F]`, 0 past each row's own frames; of windows, where there are any."""
         if bandwidth is None:
             bandwidth = self.config.target_bandwidths[-1]
         checks.check_bandwidth(bandwidth, self.config.target_bandwidths)
@@ -150,6 +177,10 @@ class XcodecModel(PretrainedModel):
         if self._reads_values(check):
             checks.check_finite(rows.audio)
         with torch.no_grad():
+            if windows is not None:
+                clips = (clip[:length] for (clip,), length in zip(rows.audio, rows.lengths, strict=True))
+                codes = [stream_codes(self, clip, windows, bandwidth, window_batch)[0].t() for clip in clips]
+                return pad_sequence(codes, batch_first=True).transpose(1, 2)
             embeddings = self._embed_unequal(rows, frames) if rows.unequal else self._embed(rows.audio)
             audio_codes = self.quantizer.encode(embeddings, bandwidth).transpose(0, 1)
         return keep(audio_codes, _from_zero(frames, self.device)) if rows.unequal else audio_codes
@@ -173,7 +204,7 @@ class XcodecModel(PretrainedModel):
         """Audio `[B, 1, T]` -> what is quantized, `[B, D, F]`."""
         semantic = self.encoder_semantic(self._extract_semantic_features(audio).transpose(1, 2))
         pad = self._acoustic_pad(audio.shape[2], semantic.shape[2])
-        return self._fuse(self.acoustic_encoder(F.pad(audio, (pad, pad))), semantic)
+        return self.fuse(self.acoustic_encoder(F.pad(audio, (pad, pad))), semantic)
 
     def _embed_unequal(self, rows: Rows, frames: Sequence[int]) -> Tensor:
         """Rows of unequal lengths -> what is quantized, `[B, D, F]`; the acoustic padding differs from row to row."""
@@ -186,9 +217,10 @@ class XcodecModel(PretrainedModel):
         padded = torch.tensor(pads, device=self.device)[:, None, None] > 0
         audio = torch.where(padded, F.pad(rows.audio, (self.pad, self.pad)), F.pad(rows.audio, (0, around)))
         own = _from_zero([length + 2 * pad for length, pad in zip(rows.lengths, pads, strict=True)], self.device)
-        return self._fuse(self.acoustic_encoder(audio, own)[..., : semantic.shape[2]], semantic)
+        return self.fuse(self.acoustic_encoder(audio, own)[..., : semantic.shape[2]], semantic)
 
-    def _fuse(self, acoustic: Tensor, semantic: Tensor) -> Tensor:
+    def fuse(self, acoustic: Tensor, semantic: Tensor) -> Tensor:
+        """The features of both branches, `[B, C, F]` each, -> what is quantized, `[B, D, F]`."""
         return self.fc(torch.cat([acoustic, semantic], 1).transpose(1, 2)).transpose(1, 2)
 
     def _frames(self, rows: Rows) -> list[int]:
@@ -224,6 +256,17 @@ class XcodecModel(PretrainedModel):
         while self._semantic_frames(samples) < 1:
             samples += 1
         return samples
+
+    def _windows(self, streaming: StreamSettings | None, window_batch: int | None) -> Windows | None:
+        if streaming is None:
+            if window_batch is not None:
+                raise ValueError(f"window_batch is {window_batch}, but goes with streaming=StreamSettings(...) alone")
+            return None
+        if not isinstance(streaming, StreamSettings):
+            raise TypeError(f"streaming must be StreamSettings, but is a {type(streaming).__name__}")
+        if window_batch is not None and (type(window_batch) is not int or window_batch < 1):
+            raise ValueError(f"window_batch is {window_batch!r}, but must be a whole number, 1 or more, or None")
+        return streaming.windows(Fraction(1000 * self.config.hop_length, self.config.sample_rate))
 
     def _reads_values(self, check: bool) -> bool:
         """Whether values are looked at: never where that is impossible, under the compiler and in a graph's capture."""

@@ -83,6 +83,10 @@ class ResidualVectorQuantizer(nn.Module):
             return self.num_quantizers
         return max(1, math.floor(bandwidth / self.get_bandwidth_per_quantizer()))
 
+    def stages(self, bandwidth: float) -> int:
+        """Stages that there are for a bandwidth in kbps."""
+        return min(self.get_num_quantizers_for_bandwidth(bandwidth), self.num_quantizers)
+
     def codebooks_hash(self) -> bytes:
         """Which codebooks these are: BLAKE2b, 16 bytes, of all entries as little-endian bfloat16, stage after stage.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,11 @@ class Rows:
     def unequal(self) -> bool:
         """Whether some row ends before the batch does."""
         return any(length != self.audio.shape[2] for length in self.lengths)
+
+    def whole(self, hop: int) -> Rows:
+        """Every row filled up with zeros to whole frames."""
+        lengths = tuple(-(-length // hop) * hop for length in self.lengths)
+        return replace(self, audio=F.pad(self.audio, (0, max(lengths) - self.audio.shape[2])), lengths=lengths)
 
 
 def as_rows(audio: Any, padding_mask: Any, like: Tensor, hop: int) -> Rows:

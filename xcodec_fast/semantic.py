@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from xcodec_fast.config import HubertConfig, WavLMConfig, XcodecConfig
 from xcodec_fast.functional import conv1d
 from xcodec_fast.hubert import HubertModel, SemanticModel
-from xcodec_fast.intervals import Interval, conv_length, through
+from xcodec_fast.intervals import Interval, conv_length, inputs_of, through
 from xcodec_fast.wavlm import WavLMModel
 
 
@@ -94,6 +95,18 @@ class SemanticEncoder(nn.Module):
         for conv in (self.conv, *(block.conv for block in self.conv_blocks)):
             frames = conv_length(frames, conv)
         return frames
+
+    @property
+    def stride(self) -> int:
+        """Semantic frames for each frame."""
+        return math.prod(block.conv.stride[0] for block in self.conv_blocks)
+
+    def inputs_of(self, low: int, high: int) -> tuple[int, int]:
+        """The first and the last semantic frame on which the frames low ... high depend."""
+        for block in reversed(self.conv_blocks):
+            for conv in (block.conv, *(unit.conv1 for unit in reversed(block.res_units))):
+                low, high = inputs_of(low, high, conv)
+        return inputs_of(low, high, self.conv)
 
 
 class SemanticDecoderBlock(nn.Module):

@@ -1,0 +1,236 @@
+"""The steps of a stream: each a pure function of a state and the next frames of B independent rows.
+
+`step(state, chunk, valid, active) -> (out, state)`: chunk, the next n frames of every row, zero where there are none;
+valid, int64 `[B]`, how many of the n are before the row's end; active, bool `[B]`, the rows that advance, None for all.
+Of a row that has made `seen` frames it gives the frames seen - lag ... seen - lag + n - 1; the caller drops those below
+0 and past the end. A row starts with `seen` at `first`, 0 or below it: what lies before frame 0 is zero.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xcodec_fast.acoustic import AcousticEncoder, ResidualUnit, Snake1d
+from xcodec_fast.chunk_codes import chunk_codes
+from xcodec_fast.functional import conv1d
+from xcodec_fast.intervals import Interval
+from xcodec_fast.lines import StreamState, Walk, inputs_read
+from xcodec_fast.windows import Windows
+
+Extent = tuple[int, int]
+Span = tuple[int, int] | None  # of a window, the frames that a lone row has: [start, stop); None: the state tells
+
+
+class Step(ABC):
+    """What the three steps share.
+
+    Attributes: chunk, the frames n of each step, None for any number; lag and first, in frames; unit, positions of the
+    chunk a frame; dtype, of the chunk; windows, of steps that see one; reach, the frames before the new ones that lines
+    hold.
+    """
+
+    chunk: int | None
+    lag: int
+    first: int = 0
+    unit: int
+    dtype: torch.dtype
+    windows: Windows | None
+    reach: int
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __call__(
+        self,
+        state: StreamState,
+        chunk: Tensor,
+        valid: Tensor,
+        active: Tensor | None = None,
+        *,
+        masked: bool = True,
+        span: Span = None,
+    ) -> tuple[Tensor, StreamState]:
+        """The step; `masked=False` where all that it reads lies inside every row, so that nothing needs a mask."""
+        walk = Walk(state, chunk.shape[-1] // self.unit, self.unit, valid, active, masked)
+        return self._out(walk, chunk, span), walk.state()
+
+    def fresh(self, batch: int) -> StreamState:
+        """The state of rows that start: zeros, of the shapes that a step meets."""
+        chunk = self._example()
+        zero = torch.zeros(1, dtype=torch.int64, device=chunk.device)
+        walk = Walk(StreamState(zero, zero, ()), chunk.shape[-1] // self.unit, self.unit, zero, None, True)
+        self._out(walk, chunk, None)
+        self.reach, self.dtype = walk.reach, chunk.dtype
+        lines = tuple(line.new_zeros(batch, *line.shape[1:]) for line in walk.state().lines)
+        return StreamState(zero.new_full((batch,), self.first), zero.new_zeros(batch), lines)
+
+    @abstractmethod
+    def _example(self) -> Tensor:
+        """A chunk of zeros of one row."""
+
+    @abstractmethod
+    def _out(self, walk: Walk, chunk: Tensor, span: Span) -> Tensor:
+        """What the step gives."""
+
+
+class EncodeStep(Step):
+    """Audio `[B, 1, H hop]` -> codes `[B, Q, H]`: of `encode` of the window, those of its chunk.
+
+    The semantic model sees the whole window in each step. The acoustic encoder computes only what is new, where the
+    left context covers all that its layers read: then the window's start cannot be seen in its chunk.
+    With a span, codes of those frames of the chunk alone that the row has.
+    """
+
+    windows: Windows
+
+    def __init__(self, model: Any, windows: Windows, bandwidth: float) -> None:
+        super().__init__(model)
+        self.windows, self.bandwidth = windows, bandwidth
+        self.chunk, self.lag, self.first = windows.chunk, windows.lookahead, windows.first
+        self.unit = model.config.hop_length
+        self._extents: list[Extent] = []
+        if windows.left >= model.acoustic_encoder.context()[0] and model.whole_frames_pad == 0:
+            self._extents = encoder_extents(model.acoustic_encoder, windows.lookahead)
+
+    def _example(self) -> Tensor:
+        weight = self.model.fc.weight
+        return weight.new_zeros(1, 1, self.windows.chunk * self.unit)
+
+    def _out(self, walk: Walk, chunk: Tensor, span: Span) -> Tensor:
+        window, own, first = _window(walk, chunk, self.windows, span)
+        acoustic = self._acoustic(walk, chunk) if self._extents else None
+        last = min(first + self.windows.chunk, window.shape[-1] // self.unit)
+        if last <= max(first, 0):  # the chunk lies before the row's start or past its end
+            return chunk.new_zeros(1, 1, 0, dtype=torch.int64)
+        if acoustic is not None:
+            acoustic = acoustic[..., : last - first]
+        return chunk_codes(self.model, window, own, first, last, self.bandwidth, acoustic)
+
+    def _acoustic(self, walk: Walk, audio: Tensor) -> Tensor:
+        """The acoustic features of the window's chunk, `[B, C, H]`."""
+        encoder, extents = self.model.acoustic_encoder, iter(self._extents)
+        blocks = encoder.block
+        x, s = walk.conv(audio, encoder.conv1, next(extents), then=blocks[0].res_unit1.snake1.alpha)
+        for index, block in enumerate(blocks):
+            s = _through_units(walk, block.units, x, s, block.snake1, extents)
+            last = index + 1 == len(blocks)
+            then = encoder.snake1 if last else blocks[index + 1].res_unit1.snake1
+            x, s = walk.conv(s, block.conv1, next(extents), then=then.alpha, keep_y=not last)
+        features, _ = walk.conv(s, encoder.conv2, next(extents))
+        return walk.take(features, self.lag, walk.right)[..., : walk.frames]
+
+
+class DecodeStep(Step):
+    """Codes `[B, Q, n]` -> audio `[B, 1, n hop]`, that of `decode` of all codes, `lag` frames late."""
+
+    chunk = None
+    unit = 1
+    windows = None
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.lag = model.acoustic_decoder.context()
+
+    def _example(self) -> Tensor:
+        return torch.zeros(1, 1, 1, dtype=torch.int64, device=self.model.fc.weight.device)
+
+    def _out(self, walk: Walk, chunk: Tensor, span: Span) -> Tensor:
+        decoder = self.model.acoustic_decoder
+        blocks = decoder.block
+        x = self.model.latent(chunk)
+        _, s = walk.conv(x, decoder.conv1, walk.later(decoder.conv1), then=blocks[0].snake1.alpha, keep_y=False)
+        for index, block in enumerate(blocks):
+            then = blocks[index + 1].snake1 if index + 1 < len(blocks) else decoder.snake1
+            x, s = walk.transposed(s, block.conv_t1, then=block.res_unit1.snake1.alpha)
+            s = _through_units(walk, block.units, x, s, then, None)
+        audio, _ = walk.conv(s, decoder.conv2, walk.later(decoder.conv2))
+        whole = self.lag * walk.rate
+        return walk.take(audio, whole, whole)
+
+
+class DecodeWindowStep(Step):
+    """Codes `[B, Q, H]` -> audio `[B, 1, H hop]`: of `decode` of the window, that of its chunk.
+
+    The first frame of a chunk fades in over what the window before had for it, where there is a lookahead:
+    (1 - w) of that and w of its own, w = (i + 1/2) / hop.
+    """
+
+    unit = 1
+    windows: Windows
+
+    def __init__(self, model: Any, windows: Windows, stages: int) -> None:
+        super().__init__(model)
+        self.windows, self.stages = windows, stages
+        self.chunk, self.lag, self.first = windows.chunk, windows.lookahead, windows.first
+
+    def _example(self) -> Tensor:
+        shape = (1, self.stages, self.windows.chunk)
+        return torch.zeros(shape, dtype=torch.int64, device=self.model.fc.weight.device)
+
+    def _out(self, walk: Walk, chunk: Tensor, span: Span) -> Tensor:
+        hop, windows = self.model.config.hop_length, self.windows
+        window, own, first = _window(walk, chunk, windows, span)
+        audio = self.model.acoustic_decoder(self.model.latent(window), own)
+        # As long as the chunk and one frame, whatever the span.
+        audio = audio[..., first * hop : (first + windows.chunk + 1) * hop]
+        audio = F.pad(audio, (0, (windows.chunk + 1) * hop - audio.shape[-1]))
+        new, after = audio.split([windows.chunk * hop, hop], -1)
+        if windows.lookahead == 0:
+            return new
+        before = walk.replaced(after)
+        w = (torch.arange(hop, dtype=new.dtype, device=new.device) + 0.5) / hop
+        begun = (walk.seen > windows.lookahead)[:, None, None]  # a chunk came before this one
+        w = torch.where(begun, w, 1)
+        return torch.cat([(1 - w) * before + w * new[..., :hop], new[..., hop:]], -1)
+
+
+def encoder_extents(encoder: AcousticEncoder, lookahead: int) -> list[Extent]:
+    """The extent of every convolution's output, so that nothing final is computed again and nothing that is not needed.
+
+    Of each output: `final`, how far before the end of the audio its values begin that later audio will change; `chunk`,
+    how far before the new frames lies what the features of the chunk read. It begins with the nearer of the two.
+    """
+    convs = encoder.convs
+    final = [0]
+    for conv in convs:
+        stride, padding = conv.stride[0], int(conv.padding[0])
+        final.append(final[-1] + padding if stride == 1 else 1 - (padding - final[-1]) // stride)
+    chunk, right = lookahead, min(final[-1], lookahead)
+    extents = [(min(final[-1], chunk), right)]
+    for conv, end in zip(convs[:0:-1], final[-2:0:-1], strict=True):
+        chunk = inputs_read(conv, chunk, 0)[0]
+        right = min(end, chunk, max(0, inputs_read(conv, 0, right)[1]))
+        extents.append((min(end, chunk), right))
+    return extents[::-1]
+
+
+def _through_units(
+    walk: Walk, units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, extents: Iterator[Extent] | None
+) -> Tensor:
+    """As in `acoustic`, a step of the stream."""
+    for index, unit in enumerate(units):
+        last = index + 1 == len(units)
+        following = then if last else units[index + 1].snake1
+        extent = walk.later(unit.conv1) if extents is None else next(extents)
+        skip = walk.take(x, *extent)
+        _, h = walk.conv(s, unit.conv1, extent, then=unit.snake2.alpha, keep_y=False)
+        x, s = conv1d(h, unit.conv2, skip=skip, then=following.alpha, keep_y=not last)
+    return s
+
+
+def _window(walk: Walk, chunk: Tensor, windows: Windows, span: Span) -> tuple[Tensor, Interval | None, int]:
+    """The window that ends with the chunk, cut to the span; each row's own frames without one; the chunk's first."""
+    unit = chunk.shape[-1] // windows.chunk
+    window = walk.joined(chunk, (windows.frames - windows.chunk) * unit)
+    if span is not None:
+        return window[..., span[0] * unit : span[1] * unit], None, windows.left - span[0]
+    # At least one frame, also of rows that have none: a softmax over nothing is NaN.
+    start = (windows.lookahead + windows.left - walk.seen).clamp(0, windows.frames - 1)
+    stop = windows.lookahead + windows.left + walk.present
+    return window, Interval(start, (stop - start).clamp(min=1)), windows.left

@@ -1,0 +1,107 @@
+"""Codes of B streams to audio, as they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xcodec_fast import checks
+from xcodec_fast.model import XcodecModel
+from xcodec_fast.steps import DecodeStep, DecodeWindowStep, Step
+from xcodec_fast.stream_side import StreamSide
+from xcodec_fast.windows import Windows
+
+
+class StreamDecoder(StreamSide):
+    """Codes `[1, Q, f]` in, audio `[1, 1, t]` out: exact, or in windows where there are any."""
+
+    def __init__(
+        self, model: XcodecModel, batch: int, chunk: int, windows: Windows | None, sample_rate: int, graphs: bool
+    ) -> None:
+        super().__init__(model, batch, (model.config.sample_rate, sample_rate), chunk if graphs else None)
+        self._windows = windows
+        self._stages = model.config.num_quantizers
+
+    def _step(self) -> Step:
+        if self._windows is None:
+            return DecodeStep(self.model)
+        return DecodeWindowStep(self.model, self._windows, self._stages)
+
+    @property
+    def _out_unit(self) -> int:
+        return self.model.config.hop_length
+
+    def push(self, codes: Mapping[int, Any], check: bool) -> list[Tensor]:
+        """Codes by row -> each row's audio. Raises as `decode` does, and ValueError on rows of unequal Q."""
+        name = "audio_codes" if self._batch == 1 else "audio_codes[{}]"
+        pieces = {row: self._checked(piece, name.format(row), check) for row, piece in codes.items()}
+        self._agree([piece.shape[0] for piece in pieces.values() if piece.shape[1]])
+        rows = self._made()
+        for index, piece in pieces.items():
+            rows.arrive(index, piece)
+        rows.advance()
+        return self._taken(())
+
+    def flush(self, indices: Iterable[int]) -> list[Tensor]:
+        """The rest of the audio of some rows, which then start anew; empty for the others."""
+        rows = self._made()
+        for index in indices:
+            rows.end(index)
+        rows.advance()
+        taken = self._taken(indices)
+        self.reset(indices)
+        return taken
+
+    def state_dict(self, index: int) -> dict[str, Any] | None:
+        """A row's state; None where it has not begun."""
+        state = super().state_dict(index)
+        return None if state is None else {**state, "stages": self._stages}
+
+    def check_state(self, state: dict[str, Any] | None) -> None:
+        """Raises ValueError where a row's state is that of another model or of other settings."""
+        if state is not None:
+            self._agree([state["stages"]])
+        super().check_state(state)
+
+    def _checked(self, codes: Any, name: str, check: bool) -> Tensor:
+        """`[Q, f]`, int64, on the CPU."""
+        if isinstance(codes, np.ndarray) and codes.dtype.kind in "iu":
+            codes = torch.from_numpy(codes.astype(np.int64))
+        config = self.model.config
+        checks.require_tensor(codes, name)
+        checks.check_codes(codes, config.num_quantizers, codes.device, fewest=0)
+        if codes.shape[0] != 1:
+            raise ValueError(f"{name} must be of one stream, [1, Q, f], but has the shape {list(codes.shape)}")
+        codes = codes[0].to("cpu", torch.int64, copy=True)
+        if check and codes.numel():
+            checks.check_code_range(codes, config.codebook_size)
+        return codes
+
+    def _agree(self, stages: list[int]) -> None:
+        """All streams that have begun have codes of as many stages; a step is made for these."""
+        others = [stage for stage in stages if stage != self._stages]
+        if not others:
+            return
+        if len(set(stages)) > 1 or any(map(self.has_begun, range(self._batch))):
+            raise ValueError(
+                f"audio_codes has {others[0]} stages, but the streams that have begun have {self._stages}: all streams "
+                "of a batch, from their start to flush_codes(), must have the same"
+            )
+        self._stages, self._rows = others[0], None
+
+    def _taken(self, ended: Iterable[int]) -> list[Tensor]:
+        rows, model = self._made(), self.model
+        taken = []
+        for index in range(self._batch):
+            audio, last = rows.take(index), index in ended
+            if audio is None:
+                audio = torch.zeros(1, 1, 0, dtype=model.dtype, device=model.device)
+            if self._resamplers[index] is not None and (audio.shape[-1] or last):
+                samples = audio.flatten().to("cpu", torch.float64 if model.dtype == torch.float64 else torch.float32)
+                audio = self._resampled(index, samples, last)[None, None].to(audio)
+            taken.append(audio)
+        return taken

@@ -1,0 +1,173 @@
+"""B streams stepped together: what has arrived for each row, which rows are due, and what the step gave to each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xcodec_fast.cuda_graph import StepGraph
+from xcodec_fast.pcm import Queue
+from xcodec_fast.steps import Step
+
+_AT_ONCE = 500  # frames of the longest step where a step takes any number
+
+
+@dataclass
+class Row:
+    """One stream, as the host knows it; `seen` and `missing` as in StreamState.
+
+    waiting: what arrived and no step has taken; ready: what steps gave and the caller has not got; end: the row's
+    frames, once that is known.
+    """
+
+    seen: int
+    missing: int = 0
+    end: int | None = None
+    waiting: Queue = field(default_factory=Queue)
+    ready: Queue = field(default_factory=Queue)
+
+
+class StreamRows:
+    """B rows of one step.
+
+    Args:
+        step: the one that all rows make.
+        batch: B.
+        out_unit: positions of the output a frame.
+        graph_chunk: frames of the captured steps (of one frame besides, where the step takes any number); None: no CUDA
+            graphs.
+    """
+
+    def __init__(self, step: Step, batch: int, out_unit: int, graph_chunk: int | None) -> None:
+        self.step = step
+        self.state = step.fresh(batch)
+        self.rows = [Row(step.first) for _ in range(batch)]
+        self._device = self.state.seen.device
+        self._out_unit, self._graph_chunk = out_unit, graph_chunk
+        self._graphs: dict[torch.Size, StepGraph] = {}
+        self._channels = 1  # of the input
+
+    def has_begun(self, index: int) -> bool:
+        """Whether a row has got anything since its start."""
+        row = self.rows[index]
+        return row.seen != self.step.first or len(row.waiting) > 0 or row.end is not None
+
+    def arrive(self, index: int, piece: Tensor) -> None:
+        """More of a row's input, `[C, n]`, on the CPU."""
+        row = self.rows[index]
+        if piece.shape[-1] and row.seen == self.step.first < 0 and not len(row.waiting):
+            row.waiting.append(piece.new_zeros(piece.shape[0], -self.step.first * self.step.unit))
+        row.waiting.append(piece)
+        self._channels = piece.shape[0]
+
+    def end(self, index: int) -> None:
+        """A row's input has ended: what waits is its last, filled up with zeros to a whole frame."""
+        row = self.rows[index]
+        row.end = max(0, row.seen + -(-len(row.waiting) // self.step.unit))
+
+    def advance(self) -> None:
+        """Makes every step for which some row is due; what it gives is added to the rows' `ready`."""
+        while (frames := self._frames()) > 0:
+            indices = [index for index, row in enumerate(self.rows) if self._to_go(row) >= frames]
+            valid = [0] * len(self.rows)
+            for index in indices:
+                row = self.rows[index]
+                valid[index] = frames if row.end is None else max(0, min(frames, row.end - row.seen))
+            out = self._run(frames, indices, valid)
+            for index in indices:
+                self._advanced(index, frames, valid[index], out)
+
+    def take(self, index: int) -> Tensor | None:
+        """What a row's steps gave and was not taken yet, `[1, C, n]`; None for nothing."""
+        row = self.rows[index]
+        out, row.ready = row.ready.all(), Queue()
+        return out
+
+    def reset(self, index: int) -> None:
+        """A row starts anew; what waits is dropped."""
+        self._place(index, Row(self.step.first))
+
+    def state_dict(self, index: int) -> dict[str, Any]:
+        """A copy of a row's state, on the CPU."""
+        row = self.rows[index]
+        waiting = row.waiting.all()
+        return {
+            "seen": row.seen,
+            "missing": row.missing,
+            "waiting": None if waiting is None else waiting.clone(),
+            "lines": [line[index].to("cpu", copy=True) for line in self.state.lines],
+        }
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raises ValueError where a state is that of another model or of other settings."""
+        given = [(str(line.dtype), list(line.shape)) for line in state["lines"]]
+        own = [(str(line.dtype), list(line.shape[1:])) for line in self.state.lines]
+        if given != own:
+            raise ValueError(f"the state has the lines {given}, but this model with these settings has {own}")
+
+    def load_state_dict(self, index: int, state: dict[str, Any]) -> None:
+        """A row goes on where the state was taken."""
+        row = Row(state["seen"], state["missing"])
+        if state["waiting"] is not None:
+            row.waiting.append(state["waiting"].clone())
+            self._channels = state["waiting"].shape[0]
+        for line, kept in zip(self.state.lines, state["lines"], strict=True):
+            line[index] = kept.to(line.device)
+        self._place(index, row)
+
+    def _place(self, index: int, row: Row) -> None:
+        self.rows[index] = row
+        self.state.seen[index], self.state.missing[index] = row.seen, row.missing
+
+    def _to_go(self, row: Row) -> int:
+        """Frames that a row could be stepped by now."""
+        step = self.step
+        if row.end is None:
+            return len(row.waiting) // step.unit
+        rest = max(0, row.end + step.lag - row.seen) if row.end else 0
+        return rest if step.chunk is None else -(-rest // step.chunk) * step.chunk
+
+    def _frames(self) -> int:
+        """Frames of the next step; 0 where no row is due."""
+        to_go = [count for row in self.rows if (count := self._to_go(row))]
+        wanted = self.step.chunk or self._graph_chunk
+        if wanted is not None and max(to_go, default=0) >= wanted:
+            return wanted
+        if self.step.chunk is not None:
+            return 0
+        return min([*to_go, _AT_ONCE]) if to_go and self._graph_chunk is None else min(len(to_go), 1)
+
+    def _run(self, frames: int, indices: list[int], valid: list[int]) -> Tensor:
+        step, solo, length = self.step, len(self.rows) == 1, frames * self.step.unit
+        chunk = torch.zeros(len(self.rows), self._channels, length, dtype=step.dtype)
+        for index in indices:
+            if (piece := self.rows[index].waiting.head(length)) is not None:
+                chunk[index, :, : piece.shape[-1]] = piece
+        chunk, counts = chunk.to(self._device), torch.tensor(valid, device=self._device)
+        active = torch.zeros(len(self.rows), dtype=torch.bool)
+        active[indices] = True
+        active = active.to(self._device)
+        if self._graph_chunk is not None:
+            if chunk.shape not in self._graphs:
+                self._graphs[chunk.shape] = StepGraph(step, self.state, chunk)
+            return self._graphs[chunk.shape](chunk, counts, active)
+        stepped = [self.rows[index] for index in indices]
+        masked = any(row.seen < step.reach or row.missing for row in stepped) or min(valid[i] for i in indices) < frames
+        span = None
+        if solo and step.windows is not None:
+            span = step.windows.span(stepped[0].seen, valid[0] - stepped[0].missing)
+        out, self.state = step(self.state, chunk, counts, None if solo else active, masked=masked, span=span)
+        return out
+
+    def _advanced(self, index: int, frames: int, valid: int, out: Tensor) -> None:
+        row, unit = self.rows[index], self._out_unit
+        first = row.seen - self.step.lag
+        low, high = max(first, 0), first + frames if row.end is None else min(first + frames, row.end)
+        if low < high:
+            row.ready.append(out[index : index + 1, :, (low - first) * unit : (high - first) * unit])
+        row.waiting.drop(frames * self.step.unit)
+        row.seen += frames
+        row.missing += frames - valid

@@ -1,0 +1,267 @@
+"""Streams: audio to codes and codes to audio as they arrive, one stream or a batch of independent ones.
+
+Codes depend on the settings alone, never on how the audio was cut into pushes: chunk n is what `encode` gives for its
+window (`windows`), and comes as soon as chunk and lookahead are there. Audio is, put together, that of `decode` of all
+codes; with a shorter `decode_lookahead_ms`, of windows of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xcodec_fast import checks
+from xcodec_fast.audio import check_rate
+from xcodec_fast.model import XcodecModel
+from xcodec_fast.resampling import largest_lag
+from xcodec_fast.stream_decoder import StreamDecoder
+from xcodec_fast.stream_encoder import StreamEncoder
+from xcodec_fast.windows import StreamSettings, Windows, check_duration, in_frames
+
+
+class StreamingXcodecBatch:
+    """B independent streams, stepped together: rows begin, pause, end, are kept and restored on their own.
+
+    Args:
+        model: an XcodecModel; its device and dtype are used. A stream that has begun keeps to them.
+        batch_size: B.
+        chunk_ms, lookahead_ms, left_context_ms: as in `StreamSettings`.
+        bandwidth: kbps, as `model.encode` takes it.
+        sample_rate: Hz, of the caller's audio, in and out; None for the model's.
+        decode_lookahead_ms: None for exact decoding, which waits for all that the decoder's layers read (200 ms at the
+            default config); a shorter one decodes in windows of `chunk_ms`, with a crossfade of one frame.
+        cuda_graph: whether steps are captured as CUDA graphs; None: where the model is on a CUDA device.
+
+    Attributes: latency_ms, from a sample's arrival to its codes at the latest; decode_latency_ms, from a code's to its
+    audio; both with the resampler's.
+
+    Raises TypeError and ValueError on an argument that is not allowed.
+    """
+
+    def __init__(
+        self,
+        model: XcodecModel,
+        batch_size: int,
+        *,
+        chunk_ms: float = StreamSettings.chunk_ms,
+        lookahead_ms: float = StreamSettings.lookahead_ms,
+        left_context_ms: float = StreamSettings.left_context_ms,
+        bandwidth: float | None = None,
+        sample_rate: int | None = None,
+        decode_lookahead_ms: float | None = None,
+        cuda_graph: bool | None = None,
+    ) -> None:
+        if not isinstance(model, XcodecModel):
+            raise TypeError(f"model must be an xcodec_fast.XcodecModel, but is a {type(model).__name__}")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}, but must be a whole number, 1 or more")
+        config = model.config
+        frame_ms = Fraction(1000 * config.hop_length, config.sample_rate)
+        self.settings = StreamSettings(chunk_ms, lookahead_ms, left_context_ms)
+        windows = self.settings.windows(frame_ms)
+        self.bandwidth = config.target_bandwidths[-1] if bandwidth is None else bandwidth
+        checks.check_bandwidth(self.bandwidth, config.target_bandwidths)
+        self.sample_rate = config.sample_rate if sample_rate is None else sample_rate
+        check_rate(self.sample_rate)
+        self.decode_lookahead_ms = decode_lookahead_ms
+        decode_windows = _decode_windows(model, windows.chunk, decode_lookahead_ms, frame_ms)
+        on_cuda = model.device.type == "cuda"
+        if cuda_graph and not on_cuda:
+            raise ValueError(f"cuda_graph is True, but the model is on {model.device}")
+        graphs = on_cuda if cuda_graph is None else cuda_graph
+
+        self.batch_size = batch_size
+        self.latency_ms = float((windows.chunk + windows.lookahead) * frame_ms)
+        self.latency_ms += 1000 * largest_lag(self.sample_rate, config.sample_rate)
+        waits = windows.chunk - 1 + decode_windows.lookahead if decode_windows else model.acoustic_decoder.context()
+        self.decode_latency_ms = float(waits * frame_ms) + 1000 * largest_lag(config.sample_rate, self.sample_rate)
+        self._encoder = StreamEncoder(model, batch_size, windows, self.bandwidth, self.sample_rate, graphs)
+        self._decoder = StreamDecoder(model, batch_size, windows.chunk, decode_windows, self.sample_rate, graphs)
+
+    @torch.no_grad()
+    def push(self, chunks: Sequence[Any], *, check: bool = True) -> list[Tensor]:
+        """A chunk of audio for each row, None for nothing -> each row's codes `[1, Q, f]`, int64.
+
+        A chunk is mono PCM at `sample_rate`, `[n]`, `[1, n]` or `[1, 1, n]`, n >= 0, numpy or torch: float32 or
+        float64 in [-1, 1], int16 or int32. `check=False` leaves out the look for NaN and infinity.
+
+        Raises TypeError and ValueError on what is not that; every stream then goes on as if it had not been given.
+        """
+        return self._encoder.push(self._given(chunks, "chunks"), check)
+
+    @torch.no_grad()
+    def flush(self, rows: Sequence[int] | None = None) -> list[Tensor]:
+        """Ends the audio of some rows, None for all: the rest of their codes, of a last frame filled up with zeros.
+
+        Their encoders then start anew. The other rows get no codes.
+        """
+        return self._encoder.flush(self._indices(rows))
+
+    @torch.no_grad()
+    def push_codes(self, audio_codes: Sequence[Any], *, check: bool = True) -> list[Tensor]:
+        """Codes `[1, Q, f]` for each row, f >= 0, None for nothing -> each row's audio `[1, 1, t]` at `sample_rate`.
+
+        Whole frames at the model's rate; at another, what the resampler has ready. Q is the same for all rows, from a
+        stream's start to its end.
+
+        Raises TypeError, ValueError and IndexError as `model.decode` does; every stream then goes on as if nothing had
+        been given.
+        """
+        return self._decoder.push(self._given(audio_codes, "audio_codes"), check)
+
+    @torch.no_grad()
+    def flush_codes(self, rows: Sequence[int] | None = None) -> list[Tensor]:
+        """Ends the codes of some rows, None for all: the rest of their audio. Their decoders then start anew."""
+        return self._decoder.flush(self._indices(rows))
+
+    @torch.no_grad()
+    def reset(self, rows: Sequence[int] | None = None) -> None:
+        """Some rows, None for all, start anew; what they held is dropped."""
+        indices = self._indices(rows)
+        self._encoder.reset(indices)
+        self._decoder.reset(indices)
+
+    @torch.no_grad()
+    def state_dict(self, rows: Sequence[int] | None = None) -> dict[str, Any]:
+        """Copies of the states of some rows, None for all: tensors on the CPU and plain values, for `torch.save`."""
+        return {
+            "settings": self._settings(),
+            "rows": [
+                {"encoder": self._encoder.state_dict(index), "decoder": self._decoder.state_dict(index)}
+                for index in self._indices(rows)
+            ],
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any], rows: Sequence[int] | None = None) -> None:
+        """Some rows, None for all, go on where the rows of `state` were.
+
+        Raises TypeError and ValueError where it is no such state, or that of another model or of other settings; every
+        row then stays as it was.
+        """
+        if not isinstance(state, dict) or set(state) != {"settings", "rows"}:
+            raise TypeError("state must be what state_dict() gave")
+        if state["settings"] != (own := self._settings()):
+            raise ValueError(f"the state was taken with the settings {state['settings']}, but these are {own}")
+        indices = self._indices(rows)
+        if len(state["rows"]) != len(indices):
+            raise ValueError(f"the state has {len(state['rows'])} rows, but {len(indices)} are to be loaded")
+        for row in state["rows"]:
+            self._encoder.check_state(row["encoder"])
+            self._decoder.check_state(row["decoder"])
+        for index, row in zip(indices, state["rows"], strict=True):
+            self._encoder.load_state_dict(index, row["encoder"])
+            self._decoder.load_state_dict(index, row["decoder"])
+
+    def _settings(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "chunk_ms": float(settings.chunk_ms),
+            "lookahead_ms": float(settings.lookahead_ms),
+            "left_context_ms": float(settings.left_context_ms),
+            "bandwidth": float(self.bandwidth),
+            "sample_rate": self.sample_rate,
+            "decode_lookahead_ms": None if self.decode_lookahead_ms is None else float(self.decode_lookahead_ms),
+        }
+
+    def _given(self, values: Sequence[Any], name: str) -> dict[int, Any]:
+        if not isinstance(values, list | tuple):
+            raise TypeError(f"{name} must be a list with an entry for each row, but is a {type(values).__name__}")
+        if len(values) != self.batch_size:
+            raise ValueError(f"{name} has {len(values)} entries, but the batch has {self.batch_size} rows")
+        return {index: value for index, value in enumerate(values) if value is not None}
+
+    def _indices(self, rows: Sequence[int] | None) -> list[int]:
+        if rows is None:
+            return list(range(self.batch_size))
+        if not isinstance(rows, list | tuple | range) or not all(type(row) is int for row in rows):
+            raise TypeError(f"rows must be a list of integers, but is {rows!r}")
+        if any(not 0 <= row < self.batch_size for row in rows) or len(set(rows)) != len(rows):
+            raise ValueError(f"rows is {list(rows)}, but must be different rows of 0..{self.batch_size - 1}")
+        return list(rows)
+
+
+class StreamingXcodec:
+    """One stream: arguments, attributes and methods as in `StreamingXcodecBatch`, with tensors in place of lists."""
+
+    def __init__(
+        self,
+        model: XcodecModel,
+        *,
+        chunk_ms: float = StreamSettings.chunk_ms,
+        lookahead_ms: float = StreamSettings.lookahead_ms,
+        left_context_ms: float = StreamSettings.left_context_ms,
+        bandwidth: float | None = None,
+        sample_rate: int | None = None,
+        decode_lookahead_ms: float | None = None,
+        cuda_graph: bool | None = None,
+    ) -> None:
+        self._batch = StreamingXcodecBatch(
+            model,
+            1,
+            chunk_ms=chunk_ms,
+            lookahead_ms=lookahead_ms,
+            left_context_ms=left_context_ms,
+            bandwidth=bandwidth,
+            sample_rate=sample_rate,
+            decode_lookahead_ms=decode_lookahead_ms,
+            cuda_graph=cuda_graph,
+        )
+        self.settings, self.bandwidth, self.sample_rate = (
+            self._batch.settings,
+            self._batch.bandwidth,
+            self._batch.sample_rate,
+        )
+        self.decode_lookahead_ms = decode_lookahead_ms
+        self.latency_ms, self.decode_latency_ms = self._batch.latency_ms, self._batch.decode_latency_ms
+
+    def push(self, chunk: Any, *, check: bool = True) -> Tensor:
+        """Mono PCM -> codes `[1, Q, f]`, f >= 0."""
+        return self._batch.push([_something(chunk, "chunk")], check=check)[0]
+
+    def flush(self) -> Tensor:
+        """Ends the audio: the rest of its codes."""
+        return self._batch.flush()[0]
+
+    def push_codes(self, audio_codes: Any, *, check: bool = True) -> Tensor:
+        """Codes `[1, Q, f]`, f >= 0 -> audio `[1, 1, t]`."""
+        return self._batch.push_codes([_something(audio_codes, "audio_codes")], check=check)[0]
+
+    def flush_codes(self) -> Tensor:
+        """Ends the codes: the rest of their audio."""
+        return self._batch.flush_codes()[0]
+
+    def reset(self) -> None:
+        """Both directions start anew."""
+        self._batch.reset()
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of both directions' state."""
+        return self._batch.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where the state was taken, from a stream or from one row of a batch."""
+        self._batch.load_state_dict(state)
+
+
+def _something(value: Any, name: str) -> Any:
+    if value is None:
+        raise TypeError(f"{name} must be a numpy array or a torch.Tensor, but is None")
+    return value
+
+
+def _decode_windows(model: XcodecModel, chunk: int, lookahead_ms: float | None, frame_ms: Fraction) -> Windows | None:
+    if lookahead_ms is None:
+        return None
+    check_duration("decode_lookahead_ms", lookahead_ms, zero=True)
+    lookahead, reach = in_frames("decode_lookahead_ms", lookahead_ms, frame_ms), model.acoustic_decoder.context()
+    if lookahead >= reach:
+        raise ValueError(
+            f"decode_lookahead_ms is {lookahead_ms}, but must be below {float(reach * frame_ms):g}, what the decoder's "
+            f"{reach} frames of context take: None decodes exactly, with that lookahead"
+        )
+    return Windows(chunk, reach, lookahead)
