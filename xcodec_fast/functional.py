@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from xcodec_fast.derived import derived
 from xcodec_fast.dispatch import precision, uses_triton, with_gradients
 from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.plain import is_plain
 
 # kernels are imported where they run: Triton may be absent.
 
@@ -40,7 +41,7 @@ def snake(x: Tensor, alpha: Tensor) -> Tensor:
 
     x: `[B, C, T]`; alpha: `[1, C, 1]`.
     """
-    if uses_triton(x):
+    if uses_triton(x, alpha):
         from xcodec_fast.kernels import snake as kernel
 
         return with_gradients(
@@ -70,11 +71,11 @@ def conv1d(
 
     conv: an nn.Conv1d, or an nn.ConvTranspose1d of kernel 2 * stride; interval: of x, which counts as zero outside.
     """
-    if not _has_kernel(conv) or not uses_triton(x):
+    alpha, kind = (then, None) if isinstance(then, Tensor) else (None, then)
+    if not _has_kernel(conv) or not uses_triton(x, conv, skip, alpha, *_bounds(interval)):
         y = conv(keep(x, interval))
         y = y if skip is None else y + skip
         return y if keep_y else None, _activated(y, then)
-    alpha, kind = (then, None) if isinstance(then, Tensor) else (None, then)
 
     def formula(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor | None, alpha: Tensor | None) -> Any:
         y = _convolved(keep(x, interval), conv, weight, bias)
@@ -92,6 +93,8 @@ def conv1d(
 
 def _has_kernel(conv: nn.Module) -> bool:
     """Plain convolutions, and transposed ones of two taps; an adapter in a layer's place computes for itself."""
+    if not is_plain(conv):
+        return False
     if isinstance(conv, nn.ConvTranspose1d):
         return conv.groups == 1 and conv.kernel_size[0] == 2 * conv.stride[0] and conv.dilation[0] == 1
     return isinstance(conv, nn.Conv1d) and conv.groups == 1 and conv.padding_mode == "zeros"
@@ -158,7 +161,7 @@ def residual_unit(
     x: `[B, C, T]`; s: snake(x), from whoever made x; y, None unless `keep_y`, and its snake: like x.
     """
     whole = x.shape[1] in (16, 32, 64, 128) and _has_kernel(conv1) and _has_kernel(conv2)
-    if not (whole and uses_triton(x)):
+    if not (whole and uses_triton(x, s, conv1, alpha2, conv2, alpha, *_bounds(interval))):
         _, h = conv1d(s, conv1, interval, then=alpha2, keep_y=False)
         return conv1d(h, conv2, skip=x, then=alpha, keep_y=keep_y)
 
@@ -197,6 +200,10 @@ def _rows(x: Tensor) -> Tensor:
     return x.transpose(1, 2).contiguous()
 
 
+def _bounds(interval: Interval | None) -> tuple[Tensor, ...]:
+    return () if interval is None else (interval.start, interval.length)
+
+
 def _span(interval: Interval | None, x: Tensor) -> Tensor | None:
     """int32 `[B, 2]`: start and end, within x `[B, C, T]`."""
     if interval is None:
@@ -218,11 +225,13 @@ def _two_taps_tf32(weight: Tensor) -> Tensor:
 
 def projections(x: Tensor, *linears: Any) -> tuple[Tensor, ...]:
     """Each linear layer's map of x `[B, F, C]`; on a GPU in one multiplication, by the layers' joined weights."""
-    if not uses_triton(x) or any(type(linear) is not nn.Linear for linear in linears):
-        return tuple(linear(x) for linear in linears)
-    weight = derived(_joined, *(linear.weight for linear in linears))
-    bias = derived(_joined, *(linear.bias for linear in linears))
-    return F.linear(x, weight, bias).split([linear.out_features for linear in linears], -1)
+    if all(map(is_plain, linears)) and uses_triton(x, *linears):
+        weights, biases = zip(*((linear.weight, linear.bias) for linear in linears), strict=True)
+        without = [bias is None for bias in biases]
+        if all(without) or not any(without):
+            bias = None if all(without) else derived(_joined, *biases)
+            return F.linear(x, derived(_joined, *weights), bias).split([len(weight) for weight in weights], -1)
+    return tuple(linear(x) for linear in linears)
 
 
 def _joined(*tensors: Tensor) -> Tensor:
