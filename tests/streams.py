@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from xcodec_fast import StreamingXcodec
+from xcodec_fast import StreamingXcodec, XcodecModel
 
 
-def settings_of(model, chunk, left, lookahead, **more):
+def settings_of(model: XcodecModel, chunk: int, left: int, lookahead: int, **more: Any) -> dict[str, Any]:
     """Keywords for frames."""
     frame = 1000 * model.config.hop_length / model.config.sample_rate
     return {"chunk_ms": frame * chunk, "left_context_ms": frame * left, "lookahead_ms": frame * lookahead, **more}

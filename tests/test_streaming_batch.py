@@ -1,5 +1,7 @@
 """Rows of a batch begin, pause, end, move and start anew on their own, each like its own stream."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,9 @@ def test_rows_are_streams_of_their_own(tiny, speech, data):
     options = settings_of(tiny, *frames, decode_lookahead_ms=data.draw(st.sampled_from([None, 40])))
     batch = StreamingXcodecBatch(tiny, 3, **options)
     rows: list = [None] * 3
-    parked, finished, begun = [], [], 0
+    parked: list = []
+    finished: list = []
+    begun = 0
     for _ in range(60):
         row = data.draw(st.integers(0, 2))
         action = data.draw(st.sampled_from(["push", "push", "push", "push", "park", "reset"]))
@@ -93,7 +97,7 @@ def test_bits_do_not_depend_on_the_other_rows(tiny, speech):
 
 def test_captured_steps_have_two_shapes(tiny, speech, monkeypatch):
     """With a stand-in for the CUDA graph: the state stays where it lies, and each shape is made once."""
-    made = []
+    made: list[tuple[int, ...]] = []
 
     class Stand:
         def __init__(self, step, state, chunk):
@@ -109,9 +113,11 @@ def test_captured_steps_have_two_shapes(tiny, speech, monkeypatch):
     monkeypatch.setattr("xcodec_fast.stream_rows.StepGraph", Stand)
     original = StreamRows.__init__
     monkeypatch.setattr(StreamRows, "__init__", lambda self, step, batch, unit, _: original(self, step, batch, unit, 4))
-    options = {"chunk_ms": 80, "lookahead_ms": 20}
+    options: dict[str, Any] = {"chunk_ms": 80, "lookahead_ms": 20}
     batch = StreamingXcodecBatch(tiny, 2, **options)
-    clips, heard, codes = (speech[:9000], speech[3000:8000]), [[], []], [[], []]
+    clips = (speech[:9000], speech[3000:8000])
+    heard: list[list] = [[], []]
+    codes: list[list] = [[], []]
     for at in range(0, 9000, 1500):
         pushed = batch.push([clip[at : at + 1500] for clip in clips])
         for row, (piece, audio) in enumerate(zip(pushed, batch.push_codes(pushed), strict=True)):

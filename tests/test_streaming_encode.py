@@ -180,7 +180,7 @@ def test_settings_that_are_refused(tiny, words, error, options):
 
 def test_only_a_model_is_taken():
     with pytest.raises(TypeError, match="str"):
-        StreamingXcodec("xcodec-tiny")
+        StreamingXcodec("xcodec-tiny")  # type: ignore[arg-type]
 
 
 def test_latency(tiny):

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from xcodec_fast import StreamingXcodec, StreamingXcodecBatch
 
 from .streams import decoded, encoded
 
-OPTIONS = {"chunk_ms": 80, "lookahead_ms": 20, "left_context_ms": 600}
+OPTIONS: dict[str, Any] = {"chunk_ms": 80, "lookahead_ms": 20, "left_context_ms": 600}
 CONTINUE = """
 import sys, torch
 from xcodec_fast import StreamingXcodec, XcodecModel
@@ -85,7 +86,8 @@ def test_moves_between_a_row_and_a_stream(tiny, speech):
 
 
 def test_reset_is_a_fresh_stream(tiny, speech):
-    for more in ({}, {"decode_lookahead_ms": 40}, {"sample_rate": 8000}):
+    options: tuple[dict[str, Any], ...] = ({}, {"decode_lookahead_ms": 40}, {"sample_rate": 8000})
+    for more in options:
         stream = StreamingXcodec(tiny, **OPTIONS, **more)
         codes = stream.push(speech[3000:9000])
         stream.push_codes(codes)
@@ -116,13 +118,14 @@ def test_states_that_do_not_fit(tiny, pair, speech):
     stream.push(speech[:3000])
     state = stream.state_dict()
     other = StreamingXcodec(pair("hubert").ours, **OPTIONS)
-    for target, given, error, words in (
+    cases: tuple[tuple[Any, ...], ...] = (
         (StreamingXcodec(tiny), state, ValueError, "settings"),
         (other, state, ValueError, "lines"),
         (StreamingXcodecBatch(tiny, 2, **OPTIONS), state, ValueError, "1 rows, but 2"),
         (stream, {}, TypeError, "state_dict"),
         (stream, None, TypeError, "state_dict"),
-    ):
+    )
+    for target, given, error, words in cases:
         with pytest.raises(error, match=words):
             target.load_state_dict(given)
     want = encoded(StreamingXcodec(tiny, **OPTIONS), speech[:6000], [(0, 6000)])[..., 8:]

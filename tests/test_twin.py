@@ -1,6 +1,7 @@
 """The offline twin: the codes of a live stream from audio that is all there."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ def test_windows_at_once(pair, speech, name):
 
 
 def test_one_window_at_a_time_has_the_live_bits(tiny, speech):
-    settings = {"chunk_ms": 80, "lookahead_ms": 40, "left_context_ms": 600}
+    settings: dict[str, Any] = {"chunk_ms": 80, "lookahead_ms": 40, "left_context_ms": 600}
     live = encoded(StreamingXcodec(tiny, **settings), speech[:15000], [(0, 3333), (3333, 15000)])
     batch = speech[:15000][None, None]
     for window_batch in (1, None):
