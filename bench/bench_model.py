@@ -12,36 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-import transformers
 from torch import Tensor
 
-from xcodec_fast import XcodecConfig
-from xcodec_fast.audio import load_audio
-from xcodec_fast.demo import SPEECH
-from xcodec_fast.seeding import seeded_model
-
+from .contenders import Models, synchronize
 from .timing import INTERPRETED
 
 ROUNDS = 1 if INTERPRETED else 7
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-class Models:
-    """The three contenders, and audio: the bundled clip, repeated to the length asked for."""
-
-    def __init__(self) -> None:
-        clip = torch.from_numpy(load_audio(SPEECH, 16000).samples)
-        self.ours = seeded_model(XcodecConfig(), clip[None, None], seed=0).to(DEVICE)
-        self.eager = transformers.XcodecModel(transformers.XcodecConfig()).eval()
-        self.eager.load_state_dict(self.ours.state_dict())
-        self.eager.to(DEVICE)
-        self._clip = clip.to(DEVICE)
-
-    def audio(self, batch: int, seconds: int) -> Tensor:
-        """`[B, 1, T]`, each row another part of the clip."""
-        samples = 16000 * seconds
-        looped = self._clip.repeat(-(-samples // len(self._clip)) + 1)
-        return torch.stack([looped[7000 * row : 7000 * row + samples] for row in range(batch)])[:, None]
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +57,10 @@ def _compare(
     spent: dict[str, list[float]] = {name: [] for name in contenders}
 
     def timed(name: str) -> None:
-        _synchronize()
+        synchronize()
         started = time.perf_counter()
         contenders[name](given)
-        _synchronize()
+        synchronize()
         spent[name].append(time.perf_counter() - started)
 
     def rivals() -> None:
@@ -105,8 +81,3 @@ def _compare(
         f"{ms['compiled']:.0f}",
         f"{ms['compiled'] / ms['ours']:.2f}",
     )
-
-
-def _synchronize() -> None:
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()

@@ -56,6 +56,22 @@ _MODEL = _Table(
     "encode and decode against transformers, interleaved, medians",
     ("case", "ours (ms)", "x real time", "eager (ms)", "eager / ours", "compiled (ms)", "compiled / ours"),
 )
+_STREAMS = _Table(
+    "one push of a stream against transformers on the same window, interleaved",
+    (
+        "case",
+        "p50 (ms)",
+        "p95 (ms)",
+        "p99 (ms)",
+        "x real time",
+        "streams",
+        "eager (ms)",
+        "eager / ours",
+        "compiled (ms)",
+        "compiled / ours",
+        "ours / offline",
+    ),
+)
 _KERNELS = _Table(
     "kernels against PyTorch, interleaved, medians",
     (
@@ -136,6 +152,12 @@ def record_row() -> Callable[..., None]:
 
 
 @pytest.fixture
+def record_stream() -> Callable[..., None]:
+    """Adds a row, one string a column, to the table of the streams."""
+    return _STREAMS.record
+
+
+@pytest.fixture
 def record_kernel() -> Callable[..., None]:
     """Adds a row to the table of the kernels: the case, its precision, its numbers by name, and ours' error."""
 
@@ -163,7 +185,7 @@ def record_kernel() -> Callable[..., None]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     lines: list[str] = []
-    for table in (_MODEL, _KERNELS):
+    for table in (_MODEL, _STREAMS, _KERNELS):
         if table.rows:
             lines += [*table.lines(), ""]
     if lines:

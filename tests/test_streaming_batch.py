@@ -31,17 +31,17 @@ class _Caller:
         return self.at >= len(self.clip)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(data=st.data())
 def test_rows_are_streams_of_their_own(tiny, speech, data):
-    frames = data.draw(st.sampled_from([(4, 30, 1), (8, 50, 0), (3, 6, 4)]))
+    frames = data.draw(st.sampled_from([(4, 28, 1), (8, 4, 0), (5, 6, 4)]))
     options = settings_of(tiny, *frames, decode_lookahead_ms=data.draw(st.sampled_from([None, 40])))
     batch = StreamingXcodecBatch(tiny, 3, **options)
     rows: list = [None] * 3
     parked: list = []
     finished: list = []
     begun = 0
-    for _ in range(60):
+    for _ in range(25):
         row = data.draw(st.integers(0, 2))
         action = data.draw(st.sampled_from(["push", "push", "push", "push", "park", "reset"]))
         if rows[row] is None and parked:
@@ -49,7 +49,7 @@ def test_rows_are_streams_of_their_own(tiny, speech, data):
             batch.load_state_dict(state, rows=[row])
         elif rows[row] is None and begun < 4:
             start = 2000 * begun
-            rows[row] = _Caller(speech[start : start + data.draw(st.integers(1, 7000))])
+            rows[row] = _Caller(speech[start : start + data.draw(st.integers(1, 5000))])
             begun += 1
         elif rows[row] is not None and action == "park":
             parked.append((rows[row], batch.state_dict(rows=[row])))

@@ -38,7 +38,7 @@ def test_exact_decoding(pair, name):
             assert_same_audio(want, torch.cat([*pieces, stream.flush_codes()], -1))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_exact_decoding_of_any_split(tiny, data):
     frames = data.draw(st.integers(0, 40))

@@ -119,8 +119,9 @@ def test_states_that_do_not_fit(tiny, pair, speech):
     state = stream.state_dict()
     other = StreamingXcodec(pair("hubert").ours, **OPTIONS)
     cases: tuple[tuple[Any, ...], ...] = (
-        (StreamingXcodec(tiny), state, ValueError, "settings"),
-        (other, state, ValueError, "lines"),
+        (StreamingXcodec(tiny), state, ValueError, "chunk_ms"),
+        (other, state, ValueError, "codebooks"),
+        (StreamingXcodec(copy.deepcopy(tiny).double(), **OPTIONS), state, ValueError, "lines"),
         (StreamingXcodecBatch(tiny, 2, **OPTIONS), state, ValueError, "1 rows, but 2"),
         (stream, {}, TypeError, "state_dict"),
         (stream, None, TypeError, "state_dict"),

@@ -8,14 +8,13 @@ import torch
 
 from xcodec_fast import StreamingXcodec, StreamSettings
 
-from .pairs import CONFIGS
 from .streams import defined_codes, encoded, settings_of
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["hubert", "wavlm-stable", "hop-640", "ratio-3"])
 def test_windows_at_once(pair, speech, name):
     model = copy.deepcopy(pair(name).ours).double()
-    clip = speech[3000 : 3000 + 6400 * model.config.hop_length // 320].double()
+    clip = speech[3000 : 3000 + 4480 * model.config.hop_length // 320].double()
     for frames in ((4, 10, 3), (6, 30, 0)):
         settings, want = StreamSettings(**settings_of(model, *frames)), defined_codes(model, clip, *frames)
         for window_batch in (1, 3):

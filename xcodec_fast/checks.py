@@ -79,26 +79,24 @@ def check_bandwidth(bandwidth: Any, allowed: Sequence[float]) -> None:
         raise ValueError(f"bandwidth {bandwidth} kbps is not supported; it must be one of {list(allowed)}")
 
 
-def check_codes(codes: Any, stages: int, device: torch.device, fewest: int = 1) -> None:
+def check_codes(codes: Any, stages: int, device: torch.device, fewest: int = 1, name: str = "audio_codes") -> None:
     """Codes must be integers `[B, Q, F]` on the model's device, B >= 1, 1 <= Q <= stages, F >= `fewest`."""
-    require_tensor(codes, "audio_codes")
+    require_tensor(codes, name)
     shape = list(codes.shape)
     if codes.ndim != 3:
-        raise ValueError(f"audio_codes must have the shape [B, Q, F], but has {shape}")
+        raise ValueError(f"{name} must have the shape [B, Q, F], but has {shape}")
     if codes.dtype not in _CODE_DTYPES:
-        raise ValueError(
-            f"audio_codes is {codes.dtype}, but must be one of the integers {list(map(str, _CODE_DTYPES))}"
-        )
+        raise ValueError(f"{name} is {codes.dtype}, but must be one of the integers {list(map(str, _CODE_DTYPES))}")
     if 0 in shape[:2] or shape[2] < fewest:
-        raise ValueError(f"audio_codes must hold at least one clip, stage and frame, but has the shape {shape}")
+        raise ValueError(f"{name} must hold at least one clip, stage and frame, but has the shape {shape}")
     if shape[1] > stages:
-        raise ValueError(f"audio_codes has {shape[1]} stages, but the model has {stages}")
+        raise ValueError(f"{name} has {shape[1]} stages, but the model has {stages}")
     if codes.device != device:
-        raise ValueError(f"audio_codes is on {codes.device}, but the model on {device}: use .to(model.device)")
+        raise ValueError(f"{name} is on {codes.device}, but the model on {device}: use .to(model.device)")
 
 
-def check_code_range(codes: Tensor, codebook_size: int) -> None:
+def check_code_range(codes: Tensor, codebook_size: int, name: str = "audio_codes") -> None:
     """Codes must lie in 0 ... K - 1."""
     low, high = (int(value) for value in codes.aminmax())
     if low < 0 or high >= codebook_size:
-        raise IndexError(f"audio_codes holds {low if low < 0 else high}; codes must be in 0..{codebook_size - 1}")
+        raise IndexError(f"{name} holds {low if low < 0 else high}; codes must be in 0..{codebook_size - 1}")

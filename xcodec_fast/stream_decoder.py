@@ -73,12 +73,12 @@ class StreamDecoder(StreamSide):
             codes = torch.from_numpy(codes.astype(np.int64))
         config = self.model.config
         checks.require_tensor(codes, name)
-        checks.check_codes(codes, config.num_quantizers, codes.device, fewest=0)
+        checks.check_codes(codes, config.num_quantizers, codes.device, 0, name)
         if codes.shape[0] != 1:
             raise ValueError(f"{name} must be of one stream, [1, Q, f], but has the shape {list(codes.shape)}")
         codes = codes[0].to("cpu", torch.int64, copy=True)
         if check and codes.numel():
-            checks.check_code_range(codes, config.codebook_size)
+            checks.check_code_range(codes, config.codebook_size, name)
         return codes
 
     def _agree(self, stages: list[int]) -> None:

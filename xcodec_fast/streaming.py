@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ class StreamingXcodecBatch:
             raise ValueError(f"cuda_graph is True, but the model is on {model.device}")
         graphs = on_cuda if cuda_graph is None else cuda_graph
 
-        self.batch_size = batch_size
+        self._model, self.batch_size = model, batch_size
         self.latency_ms = float((windows.chunk + windows.lookahead) * frame_ms)
         self.latency_ms += 1000 * largest_lag(self.sample_rate, config.sample_rate)
         waits = windows.chunk - 1 + decode_windows.lookahead if decode_windows else model.acoustic_decoder.context()
@@ -146,7 +147,7 @@ class StreamingXcodecBatch:
         if not isinstance(state, dict) or set(state) != {"settings", "rows"}:
             raise TypeError("state must be what state_dict() gave")
         if state["settings"] != (own := self._settings()):
-            raise ValueError(f"the state was taken with the settings {state['settings']}, but these are {own}")
+            raise ValueError(f"the state was taken with {state['settings']}, but this stream has {own}")
         indices = self._indices(rows)
         if len(state["rows"]) != len(indices):
             raise ValueError(f"the state has {len(state['rows'])} rows, but {len(indices)} are to be loaded")
@@ -157,9 +158,14 @@ class StreamingXcodecBatch:
             self._encoder.load_state_dict(index, row["encoder"])
             self._decoder.load_state_dict(index, row["decoder"])
 
+    @cached_property
+    def _codebooks(self) -> str:
+        return self._model.quantizer.codebooks_hash().hex()
+
     def _settings(self) -> dict[str, Any]:
         settings = self.settings
         return {
+            "codebooks": self._codebooks,
             "chunk_ms": float(settings.chunk_ms),
             "lookahead_ms": float(settings.lookahead_ms),
             "left_context_ms": float(settings.left_context_ms),
