@@ -72,7 +72,7 @@ def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> Search:
     precision = "tf32x3" if chip.backend == "cuda" else "ieee"  # gfx942 rejects tf32x3
     side, warps = 64, 4
     # sm_80 spills 183 registers in 128 x 128, sm_90 8 of them with a mask along D; sm_120 lacks the shared memory.
-    if rows >= 2048 and dim % 32 == 0 and chip.backend == "cuda" and 90 <= chip.capability < 120:
+    if rows >= 2048 and dim % 32 == 0 and chip.backend == "cuda" and not _operands_in_registers(chip):
         side, warps = 128, 8
     return Search(side, side, 32, True, _keys(side, entries, side), warps, 3, precision)
 
@@ -122,8 +122,10 @@ def conv_blocks(rows: int, columns: int, channels: int, dtype: torch.dtype, prec
             height //= 2
         else:
             width //= 2
-    inner = min(32 if dtype == torch.float32 else 64, max(16, _power_of_two(channels)))
-    return Blocks(height, width, inner, 3, 8 if height * width >= 128 * 128 else 4)
+    inner = min(_inner(dtype, chip), max(16, _power_of_two(channels)))
+    # In float32 4 warps of sm_80 spill up to 83 times in 128 x 64 (three TF32 products), of sm_89 6 times in 64 x 128 (TF32).
+    crowded = dtype == torch.float32 and _operands_in_registers(chip)
+    return Blocks(height, width, inner, 3, 8 if height * width >= 128 * (64 if crowded else 128) else 4)
 
 
 def unit_blocks(rows: int, channels: int, dtype: torch.dtype, precision: str, chip: Chip) -> Blocks:
@@ -133,8 +135,20 @@ def unit_blocks(rows: int, channels: int, dtype: torch.dtype, precision: str, ch
     height = 128 if precision == "tf32" or dtype != torch.float32 else 64
     if _tiles(rows, height) < 132:
         height = 64
-    inner = min(channels, 32 if dtype == torch.float32 else 64)
-    return Blocks(height, min(channels, 32), inner, 3, 8)
+    inner = min(channels, _inner(dtype, chip))
+    # sm_80 spills 64 times in 32 columns of 128 channels.
+    crowded = precision == "tf32x3" and dtype == torch.float32 and _operands_in_registers(chip)
+    return Blocks(height, min(channels, 16 if crowded else 32), inner, 3, 8)
+
+
+def _inner(dtype: torch.dtype, chip: Chip) -> int:
+    """128 bytes of channels at a time; on ROCm 64 of bfloat16, or a tile takes all 64 KB of shared memory."""
+    return 32 if dtype == torch.float32 or chip.backend == "hip" else 64
+
+
+def _operands_in_registers(chip: Chip) -> bool:
+    """Whether tensor cores read both operands from registers; three TF32 products keep two parts of each there."""
+    return chip.backend == "cuda" and not 90 <= chip.capability < 120
 
 
 def snake_block(channels: int) -> tuple[int, int]:

@@ -82,11 +82,11 @@ def _why_not(x: Tensor) -> str:
 def _what_is_lost(x: Tensor, *others: Tensor | nn.Module | None) -> str:
     if torch.is_autocast_enabled(x.device.type):
         return "autocast, which picks a type for each operation, is on"
-    tensors = [x]
+    tensors: list[Tensor | None] = [x]
     for other in others:
-        if isinstance(other, nn.Module):
-            tensors += other.parameters()
-        elif other is not None:
+        if isinstance(other, nn.Module):  # parametrized ones have their parameters in submodules
+            tensors += other.parameters() if other._modules else other._parameters.values()
+        else:
             tensors.append(other)
     return why_not_plain(tensors)
 

@@ -1,8 +1,9 @@
-"""Every kernel compiles ahead of time for four chips, fits their shared memory, and spills nothing on sm_90."""
+"""Every kernel compiles ahead of time for five chips, fits their shared memory, and spills nothing."""
 
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,9 @@ def test_the_widest_tile_of_every_kernel():
     )
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [line.split(" | ") for line in result.stdout.splitlines()[2:]]
-    for target in ("sm_80", "sm_90", "sm_100", "gfx942"):
-        kernels = {row[0].lstrip("| ").split(" ")[0] for row in rows if row[2] == target}
-        assert kernels == {"conv1d", "residual_unit", "rvq", "snake"}
-        assert sum("rvq" in row[0] for row in rows if row[2] == target) == 3
+    three, fp32, bf16 = "float32 as three TF32", "float32", "bfloat16"
+    compiled = [*product(("sm_80", "sm_90", "sm_100", "sm_120"), (three,)), ("gfx942", fp32), ("gfx942", bf16)]
+    for target, mode in compiled:
+        kernels = [row[0].lstrip("| ").split(" ")[0] for row in rows if row[1:3] == [mode, target]]
+        assert sorted(kernels) == ["conv1d", "residual_unit", "rvq", "rvq", "rvq", "snake"]
+    assert len(rows) == 6 * len(compiled)
