@@ -13,7 +13,7 @@ PACKAGE = Path(xcodec_fast.__file__).parent
 ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
-    {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole"},
+    {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole", "raw_pipe"},
     {"hub", "codes_info", "audio", "functional", "search", "pcm", "resampling", "chunk_codes"},
     {"config", "lines"},
     {"checks", "config_checks", "checkpoint", "quantizer", "features", "plot", "cuda_graph"},
@@ -27,6 +27,8 @@ LAYERS = (
     {"streaming"},
     {"transcode", "cli_paths", "describe"},
     {"cli_work", "demo"},
+    {"cli_options"},
+    {"cli_stream"},
     {"cli"},
     {"__main__"},
 )
