@@ -33,6 +33,7 @@ from xcodec_fast.cli_options import (
     as_window,
 )
 from xcodec_fast.cli_paths import pair_paths
+from xcodec_fast.cli_report import report
 from xcodec_fast.cli_stream import stream
 from xcodec_fast.cli_work import Device, Models, as_line, each_file, printable
 from xcodec_fast.codes_info import ClipCodes, CodesInfo
@@ -202,6 +203,7 @@ def demo(
 
 
 app.command()(stream)
+app.command("streaming-report")(report)
 
 
 def _decode(
