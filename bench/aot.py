@@ -74,7 +74,7 @@ def intercepted(target: str, precision: str) -> Iterator[list[Launch]]:
     with ExitStack() as patches:
         patches.enter_context(patch.object(JITFunction, "run", run))
         for module in (functional, search):
-            patches.enter_context(patch.object(module, "uses_triton", lambda x: True))
+            patches.enter_context(patch.object(module, "uses_triton", lambda x, *others: True))
         patches.enter_context(patch.object(functional, "precision", lambda x: precision))
         for module in (launch_tables, conv1d, residual_unit):
             patches.enter_context(patch.object(module, "chip", lambda device: chip))

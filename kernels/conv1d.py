@@ -191,24 +191,6 @@ def conv_transpose1d(
     return _launch(x, weight, bias, geometry, interval, None, activation, alpha, keep_y, precision)
 
 
-def by_taps(weight: Tensor) -> Tensor:
-    """A convolution's weight `[CO, CI, KW]` -> `[CO, KW, CI]`."""
-    return weight.transpose(1, 2).contiguous()
-
-
-def two_taps(weight: Tensor) -> Tensor:
-    """A transposed convolution's weight `[CI, CO, 2 S]` -> `[S CO, 2, CI]`: frame f - 1, then frame f."""
-    stride = weight.shape[2] // 2
-    before, own = weight[..., stride:], weight[..., :stride]
-    return torch.stack([before, own]).permute(3, 2, 0, 1).flatten(0, 1).contiguous()
-
-
-def to_tf32(tensor: Tensor) -> Tensor:
-    """`rounded_to_tf32` of a whole float32 tensor."""
-    rounded = ((tensor.contiguous().view(torch.int32) + 0x1000) & -8192).view(torch.float32)
-    return torch.where(tensor.isnan(), tensor, rounded)
-
-
 def _launch(x, weight, bias, geometry, interval, skip, activation, alpha, keep_y, precision):
     check_inputs(x=x, weight=weight, bias=bias, interval=interval, skip=skip, alpha=alpha)
     length, dilation, stride, padding, up, crop, rows = geometry

@@ -137,9 +137,10 @@ def unit_blocks(rows: int, channels: int, dtype: torch.dtype, precision: str, ch
     return Blocks(height, min(channels, 32), inner, 3, 8)
 
 
-def snake_block() -> int:
-    """Elements of a program: 8 a thread of 4 warps."""
-    return 1024
+def snake_block(channels: int) -> tuple[int, int]:
+    """Rows and channels of a program: 1,024 elements, 8 a thread of 4 warps."""
+    width = min(1024, _power_of_two(channels))
+    return 1024 // width, width
 
 
 def check_inputs(**tensors: Tensor | None) -> None:

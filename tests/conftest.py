@@ -69,6 +69,22 @@ def recordings() -> list[tuple[str, np.ndarray]]:
 
 
 @pytest.fixture
+def launched(monkeypatch):
+    """The files of the kernels that the interpreter has run."""
+    from triton.runtime.interpreter import InterpretedFunction
+
+    names = []
+    run = InterpretedFunction.run
+
+    def counted(self, *args, **options):
+        names.append(self.fn.__module__.rpartition(".")[2])
+        return run(self, *args, **options)
+
+    monkeypatch.setattr(InterpretedFunction, "run", counted)
+    return names
+
+
+@pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     """Runs a command line in this process, in a folder of its own."""
     monkeypatch.chdir(tmp_path)

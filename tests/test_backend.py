@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from triton import knobs
-from triton.runtime import interpreter
 
 from xcodec_fast import backend, dispatch
 from xcodec_fast.functional import conv1d, snake
@@ -16,20 +15,6 @@ from xcodec_fast.functional import conv1d, snake
 from .equality import assert_same_audio
 
 interpreted = pytest.mark.skipif(not knobs.runtime.interpret, reason="kernels run on CPU tensors in the interpreter")
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    """The files of the kernels that the interpreter has run."""
-    names = []
-    run = interpreter.InterpretedFunction.run
-
-    def counted(self, *args, **options):
-        names.append(self.fn.__module__.rpartition(".")[2])
-        return run(self, *args, **options)
-
-    monkeypatch.setattr(interpreter.InterpretedFunction, "run", counted)
-    return names
 
 
 @pytest.fixture
@@ -167,3 +152,20 @@ def test_gradients_through_the_kernels(pair, launched):
         return sum((found[name] - exact[name]).norm() / exact[name].norm() for name in exact) / len(exact)
 
     assert error(actual) < 2 * error(single)
+
+
+def test_a_devices_age_is_asked_once(monkeypatch):
+    asked = []
+
+    def capability(device):
+        asked.append(device.index)
+        return 7, 5
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
+    monkeypatch.setattr(torch.version, "hip", None)
+    dispatch._is_old.cache_clear()
+    try:
+        assert all(dispatch._is_old(torch.device("cuda", index)) for index in (0, 1, 0, 1))
+        assert asked == [0, 1]
+    finally:
+        dispatch._is_old.cache_clear()

@@ -9,7 +9,7 @@ import torch
 
 from xcodec_fast import XcodecModel
 from xcodec_fast.derived import derived, forget_derived
-from xcodec_fast.kernels.conv1d import by_taps
+from xcodec_fast.kernels.layouts import by_taps
 
 
 @pytest.fixture
@@ -167,3 +167,28 @@ def test_what_was_derived_goes_with_its_parameter(taps):
     del weight
     gc.collect()
     assert kept() is None
+
+
+def test_moving_a_model_leaves_what_others_have(model):
+    other = copy.deepcopy(model)
+    shared = torch.nn.Parameter(torch.randn(8, 8, 3))
+    with torch.no_grad():
+        kept, gone = _positional(model)._weight(), weakref.ref(_positional(other)._weight())
+        joined = weakref.ref(derived(_added, shared, other.fc.bias))
+        other.to("cpu")
+        assert gone() is None
+        assert joined() is None
+        assert _positional(model)._weight() is kept
+
+
+def _added(x, y):
+    return x.sum() + y
+
+
+def test_tangents_are_not_lost(model):
+    conv = _positional(model).conv.parametrizations.weight
+    tangent = torch.ones_like(conv.original0)
+    with torch.no_grad(), torch.autograd.forward_ad.dual_level():
+        magnitude = torch.autograd.forward_ad.make_dual(conv.original0.detach(), tangent)
+        folded = derived(_added, magnitude, conv.original1.detach())
+        assert torch.autograd.forward_ad.unpack_dual(folded).tangent is not None

@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from xcodec_fast import XcodecFeatureExtractor, backend
+from xcodec_fast.derived import derived
 
 pytestmark = [
     pytest.mark.gpu,
@@ -97,3 +98,16 @@ def test_decode_compiles_as_one_graph(pair):
         expected = model.decode(codes).audio_values
         actual = torch.compile(model.decode, fullgraph=True)(codes).audio_values
     assert (actual - expected).norm() < 2e-3 * expected.norm()
+
+
+def _slowly_doubled(x):
+    torch.cuda._sleep(100_000_000)
+    return 2 * x
+
+
+def test_what_one_stream_derived_another_reads_whole():
+    x = torch.ones(1000, device="cuda")
+    torch.cuda.synchronize()
+    with torch.cuda.stream(torch.cuda.Stream()):
+        derived(_slowly_doubled, x)
+    assert derived(_slowly_doubled, x).eq(2).all()

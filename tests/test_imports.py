@@ -13,6 +13,7 @@ PACKAGE = Path(xcodec_fast.__file__).parent
 ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
+    {"plain"},
     {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole", "raw_pipe", "mel"},
     {"hub", "codes_info", "audio", "functional", "search", "pcm", "resampling", "chunk_codes"},
     {"config", "lines"},

@@ -109,7 +109,7 @@ def _clip(path: Path, rate: int, mono: bool) -> Tensor:
 
 def _table(found: StreamingReport) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
-    stages = [f"stage {stage}\n%" for stage in range(1, len(found.rows[0].agreement) + 1)]
+    stages = [f"Q{stage}\n%" for stage in range(1, len(found.rows[0].agreement) + 1)]
     settings = ("chunk\nms", "lookahead\nms", "left\nms", "latency\nms")
     for heading in (*settings, "push p50\nms", "p95\nms", "p99\nms", "real-time\nfactor", *stages, "log-mel\ndB"):
         table.add_column(heading, justify="right", no_wrap=True)

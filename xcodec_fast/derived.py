@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.weak import TensorWeakRef, WeakTensorKeyDictionary
+
+from xcodec_fast.plain import why_not_plain
 
 _optimizer_steps = 0
 
@@ -63,7 +65,10 @@ def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
             held = tuple(source.detach() for source in sources)
             versions = tuple(source._version for source in sources)
             references = tuple(map(TensorWeakRef, sources))
-            entry = entries[name] = _Entry(compute(*sources).detach(), references, held, versions, _optimizer_steps)
+            value = compute(*sources).detach()
+        if value.is_cuda:  # a reader on another stream would not wait for this one
+            torch.cuda.current_stream(value.device).synchronize()
+        entry = entries[name] = _Entry(value, references, held, versions, _optimizer_steps)
     return entry.value
 
 
@@ -72,8 +77,17 @@ def forget_derived() -> None:
     _entries.clear()
 
 
+def forget_derived_from(tensors: Iterable[Tensor]) -> None:
+    """Drops what was derived from any of these."""
+    left = {id(tensor) for tensor in tensors}
+    for entries in list(_entries.values()):
+        for name, entry in list(entries.items()):
+            if any(id(source()) in left for source in entry.sources):
+                del entries[name]
+
+
 def _changes_unseen(sources: tuple[Tensor, ...]) -> bool:
-    """Under the compiler, in a function transform and for inference tensors, there are no versions to compare.
+    """Under the compiler and for inference tensors there are no versions to compare; a transform's tensors are its own.
 
     What is computed while a CUDA graph is captured is only recorded, and belongs to the graph.
     """
@@ -81,5 +95,6 @@ def _changes_unseen(sources: tuple[Tensor, ...]) -> bool:
     return (
         captured
         or torch.compiler.is_compiling()
-        or any(source.is_inference() or torch._C._functorch.is_functorch_wrapped_tensor(source) for source in sources)
+        or any(source.is_inference() for source in sources)
+        or bool(why_not_plain(sources))
     )

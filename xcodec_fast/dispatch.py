@@ -11,7 +11,9 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from xcodec_fast.plain import why_not_plain
 
 BACKENDS = ("torch", "triton")
 VARIABLE = "XCODEC_FAST_BACKEND"
@@ -25,9 +27,10 @@ def backend(name: str) -> Iterator[None]:
     """Forces "torch" or "triton" within a `with` block, over the environment variable XCODEC_FAST_BACKEND.
 
     Without either, Triton runs what lies on a GPU (NVIDIA's from compute capability 8.0 on) in float32, bfloat16 or
-    float16, and PyTorch the rest: other types, the CPU, autocast, function transforms. Forced, "triton"
-    raises ValueError on what it does not take; it takes CPU tensors where TRITON_INTERPRET=1 was set before triton was
-    imported. Under torch.compile it is PyTorch's branch that is compiled.
+    float16, and PyTorch the rest: other types, the CPU, autocast, function transforms (torch.func), forward-mode
+    gradients, subclasses of Tensor. Forced, "triton" raises ValueError on all these; it takes CPU tensors where
+    TRITON_INTERPRET=1 was set before triton was imported. Under torch.compile it is PyTorch's branch that is compiled.
+    Layers with hooks, or of a class of their own, are called, whatever is forced.
 
     Raises ValueError on another name.
     """
@@ -38,24 +41,22 @@ def backend(name: str) -> Iterator[None]:
         _forced.reset(token)
 
 
-def uses_triton(x: Tensor) -> bool:
-    """Whether an operation on x runs as a kernel. Raises ValueError where "triton" is forced and cannot."""
+def uses_triton(x: Tensor, *others: Tensor | nn.Module | None) -> bool:
+    """Whether an operation on x, with other tensors and the parameters of layers, runs as a kernel.
+
+    Raises ValueError where "triton" is forced and cannot.
+    """
     if torch.compiler.is_compiling():
         return False
     forced = _forced.get()
     if forced is None and (set_outside := os.environ.get(VARIABLE)):
         forced = _checked(set_outside, VARIABLE)
-    if forced == "torch" or (forced is None and not (x.is_cuda and _plain(x))):
+    if forced == "torch" or (forced is None and not x.is_cuda):
         return False
-    reason = _why_not(x)
+    reason = _why_not(x) or _what_is_lost(x, *others)
     if reason and forced:
         raise ValueError(f"the backend is 'triton', but {reason}")
     return not reason
-
-
-def _plain(x: Tensor) -> bool:
-    """Not under autocast, which picks a type for each operation, nor in a function transform such as vmap."""
-    return not (torch.is_autocast_enabled(x.device.type) or torch._C._functorch.is_functorch_wrapped_tensor(x))
 
 
 def _checked(name: str, what: str) -> str:
@@ -71,11 +72,28 @@ def _why_not(x: Tensor) -> str:
         return "the tensor is on the CPU, which Triton takes under TRITON_INTERPRET=1 only"
     if x.device.type not in ("cuda", "cpu"):
         return f"the tensor is on {x.device}, but must be on a CUDA or ROCm device"
-    if x.is_cuda and not torch.version.hip and torch.cuda.get_device_capability(x.device) < (8, 0):
+    if x.is_cuda and _is_old(x.device):
         return f"{torch.cuda.get_device_name(x.device)} is older than compute capability 8.0"
     if x.dtype not in _DTYPES or (x.dtype == torch.bfloat16 and x.device.type == "cpu"):
         return f"the tensor is {x.dtype}, but must be one of {list(map(str, _DTYPES))} (no bfloat16 in the interpreter)"
     return ""
+
+
+def _what_is_lost(x: Tensor, *others: Tensor | nn.Module | None) -> str:
+    if torch.is_autocast_enabled(x.device.type):
+        return "autocast, which picks a type for each operation, is on"
+    tensors = [x]
+    for other in others:
+        if isinstance(other, nn.Module):
+            tensors += other.parameters()
+        elif other is not None:
+            tensors.append(other)
+    return why_not_plain(tensors)
+
+
+@cache
+def _is_old(device: torch.device) -> bool:
+    return not torch.version.hip and torch.cuda.get_device_capability(device) < (8, 0)
 
 
 @cache

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from xcodec_fast.derived import derived
 from xcodec_fast.dispatch import precision, uses_triton, with_gradients
 from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.kernels import layouts
+from xcodec_fast.plain import is_plain
 
-# kernels are imported where they run: Triton may be absent.
+# Kernels, unlike the layouts of their weights, are imported where they run: Triton may be absent.
 
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -32,6 +34,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swish": F.silu,
     "tanh": torch.tanh,
 }
+_FEW_FRAMES = 64
 Then = Tensor | Literal["gelu", "elu"] | None  # what follows: Snake with this alpha, "gelu", "elu", or nothing
 
 
@@ -40,7 +43,7 @@ def snake(x: Tensor, alpha: Tensor) -> Tensor:
 
     x: `[B, C, T]`; alpha: `[1, C, 1]`.
     """
-    if uses_triton(x):
+    if uses_triton(x, alpha):
         from xcodec_fast.kernels import snake as kernel
 
         return with_gradients(
@@ -72,12 +75,17 @@ def conv1d(
     conv: an nn.Conv1d, or an nn.ConvTranspose1d of kernel 2 * stride; interval: of x, which counts as zero outside;
     padding: in place of the layer's own and of its output padding.
     """
-    if not _has_kernel(conv) or not uses_triton(x):
+    alpha, kind = (then, None) if isinstance(then, Tensor) else (None, then)
+    if not _has_kernel(conv) or not uses_triton(x, conv, skip, alpha, *_bounds(interval)):
         x = keep(x, interval)
-        y = conv(x) if padding is None else _convolved(x, conv, conv.weight, conv.bias, padding)
+        if padding is None:
+            y = conv(x)
+        elif is_plain(conv):
+            y = _convolved(x, conv, conv.weight, conv.bias, padding)
+        else:
+            raise TypeError(f"a stream reads a layer's weight, but {conv} has hooks, or a class or forward of its own")
         y = y if skip is None else y + skip
         return y if keep_y else None, _activated(y, then)
-    alpha, kind = (then, None) if isinstance(then, Tensor) else (None, then)
 
     def formula(x: Tensor, weight: Tensor, bias: Tensor | None, skip: Tensor | None, alpha: Tensor | None) -> Any:
         y = _convolved(keep(x, interval), conv, weight, bias, padding)
@@ -95,6 +103,8 @@ def conv1d(
 
 def _has_kernel(conv: nn.Module) -> bool:
     """Plain convolutions, and transposed ones of two taps; an adapter in a layer's place computes for itself."""
+    if not is_plain(conv):
+        return False
     if isinstance(conv, nn.ConvTranspose1d):
         return conv.groups == 1 and conv.kernel_size[0] == 2 * conv.stride[0] and conv.dilation[0] == 1
     return isinstance(conv, nn.Conv1d) and conv.groups == 1 and conv.padding_mode == "zeros"
@@ -117,8 +127,27 @@ def _convolved(
 ) -> Tensor:
     padding, output_padding = _paddings(conv, padding)
     if isinstance(conv, nn.ConvTranspose1d):
+        if _few_frames(x, conv, weight):
+            return _two_tap_transposed(x, conv, weight, bias, padding, output_padding)
         return F.conv_transpose1d(x, weight, bias, conv.stride[0], padding, output_padding)
     return F.conv1d(x, weight, bias, conv.stride[0], padding, conv.dilation[0])
+
+
+def _few_frames(x: Tensor, conv: nn.ConvTranspose1d, weight: Tensor) -> bool:
+    """Where oneDNN's transposed convolution is slow."""
+    wants_gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    return x.device.type == "cpu" and x.shape[-1] <= _FEW_FRAMES and not wants_gradient and _has_kernel(conv)
+
+
+def _two_tap_transposed(
+    x: Tensor, conv: nn.ConvTranspose1d, weight: Tensor, bias: Tensor | None, padding: int, output_padding: int
+) -> Tensor:
+    """The transposed convolution of kernel 2 stride as a product: output f stride + r reads the inputs f - 1 and f."""
+    taps = derived(layouts.two_taps, weight).flatten(1)
+    pairs = torch.cat([F.pad(x, (1, 0)), F.pad(x, (0, 1))], 1).transpose(1, 2)
+    y = F.linear(pairs, taps).unflatten(2, (conv.stride[0], -1)).flatten(1, 2).transpose(1, 2)
+    y = y[..., padding : (x.shape[-1] + 1) * conv.stride[0] - padding + output_padding]
+    return y if bias is None else y + bias[:, None]
 
 
 def _paddings(conv: nn.Conv1d | nn.ConvTranspose1d, padding: int | None) -> tuple[int, int]:
@@ -151,9 +180,9 @@ def _conv_kernel(
         "precision": mode,
     }
     if isinstance(conv, nn.ConvTranspose1d):
-        taps = derived(_two_taps_tf32 if mode == "tf32" else kernel.two_taps, weight)
+        taps = derived(layouts.two_taps_tf32 if mode == "tf32" else layouts.two_taps, weight)
         return kernel.conv_transpose1d(_rows(x), taps, bias, output_padding=output_padding, **options)
-    taps = derived(_by_taps_tf32 if mode == "tf32" else kernel.by_taps, weight)
+    taps = derived(layouts.by_taps_tf32 if mode == "tf32" else layouts.by_taps, weight)
     skip = None if skip is None else _rows(skip)
     return kernel.conv1d(_rows(x), taps, bias, dilation=conv.dilation[0], skip=skip, **options)
 
@@ -173,7 +202,7 @@ def residual_unit(
     x: `[B, C, T]`; s: snake(x), from whoever made x; y, None unless `keep_y`, and its snake: like x.
     """
     whole = x.shape[1] in (16, 32, 64, 128) and _has_kernel(conv1) and _has_kernel(conv2)
-    if not (whole and uses_triton(x)):
+    if not (whole and uses_triton(x, s, conv1, alpha2, conv2, alpha, *_bounds(interval))):
         _, h = conv1d(s, conv1, interval, then=alpha2, keep_y=False)
         return conv1d(h, conv2, skip=x, then=alpha, keep_y=keep_y)
 
@@ -182,10 +211,10 @@ def residual_unit(
         return (y, _snake(y, a)) if keep_y else (_snake(y, a),)
 
     def kernels(x: Tensor, s: Tensor, w1: Tensor, b1: Tensor, a2: Tensor, w2: Tensor, b2: Tensor, a: Tensor) -> Any:
-        from xcodec_fast.kernels import conv1d, residual_unit
+        from xcodec_fast.kernels import residual_unit
 
         mode = precision(x)
-        by_taps = _by_taps_tf32 if mode == "tf32" else conv1d.by_taps
+        by_taps = layouts.by_taps_tf32 if mode == "tf32" else layouts.by_taps
         outputs = residual_unit.residual_unit(
             _rows(s),
             _rows(x),
@@ -212,6 +241,10 @@ def _rows(x: Tensor) -> Tensor:
     return x.transpose(1, 2).contiguous()
 
 
+def _bounds(interval: Interval | None) -> tuple[Tensor, ...]:
+    return () if interval is None else (interval.start, interval.length)
+
+
 def _span(interval: Interval | None, x: Tensor) -> Tensor | None:
     """int32 `[B, 2]`: start and end, within x `[B, C, T]`."""
     if interval is None:
@@ -219,25 +252,15 @@ def _span(interval: Interval | None, x: Tensor) -> Tensor | None:
     return torch.stack([interval.start, interval.start + interval.length], 1).clamp(0, x.shape[2]).int()
 
 
-def _by_taps_tf32(weight: Tensor) -> Tensor:
-    from xcodec_fast.kernels.conv1d import by_taps, to_tf32
-
-    return to_tf32(by_taps(weight))
-
-
-def _two_taps_tf32(weight: Tensor) -> Tensor:
-    from xcodec_fast.kernels.conv1d import to_tf32, two_taps
-
-    return to_tf32(two_taps(weight))
-
-
 def projections(x: Tensor, *linears: Any) -> tuple[Tensor, ...]:
     """Each linear layer's map of x `[B, F, C]`; on a GPU in one multiplication, by the layers' joined weights."""
-    if not uses_triton(x) or any(type(linear) is not nn.Linear for linear in linears):
-        return tuple(linear(x) for linear in linears)
-    weight = derived(_joined, *(linear.weight for linear in linears))
-    bias = derived(_joined, *(linear.bias for linear in linears))
-    return F.linear(x, weight, bias).split([linear.out_features for linear in linears], -1)
+    if all(map(is_plain, linears)) and uses_triton(x, *linears):
+        weights, biases = zip(*((linear.weight, linear.bias) for linear in linears), strict=True)
+        without = [bias is None for bias in biases]
+        if all(without) or not any(without):
+            bias = None if all(without) else derived(_joined, *biases)
+            return F.linear(x, derived(_joined, *weights), bias).split([len(weight) for weight in weights], -1)
+    return tuple(linear(x) for linear in linears)
 
 
 def _joined(*tensors: Tensor) -> Tensor:

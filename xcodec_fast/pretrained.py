@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xcodec_fast.checkpoint import load_state_dict, read_state_dict, write_checkpoint
 from xcodec_fast.config import XcodecConfig
-from xcodec_fast.derived import forget_derived
+from xcodec_fast.derived import forget_derived_from
 from xcodec_fast.hub import Source
 
 
@@ -40,7 +40,8 @@ class PretrainedModel(nn.Module):
         return next(self.parameters()).dtype
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        forget_derived()  # or memory on the device that is left would be held on to
+        # Or memory on the device that is left would be held on to. What other models have, their CUDA graphs may read.
+        forget_derived_from([*self.parameters(), *self.buffers()])
         return super()._apply(fn, recurse)
 
     @classmethod

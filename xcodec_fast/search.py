@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from xcodec_fast.derived import derived
 from xcodec_fast.dispatch import uses_triton, with_gradients
+from xcodec_fast.plain import is_plain
 
 
 def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
@@ -27,7 +29,7 @@ def residual_codes(x: Tensor, codebooks: Sequence[Tensor], stages: int | None = 
 
     Q is `stages`, or all codebooks for None and where it is more.
     """
-    if uses_triton(x):
+    if uses_triton(x, *codebooks):
         from xcodec_fast.kernels import rvq
 
         return rvq.search(x.float(), derived(_stacked, *codebooks)[:stages], derived(_half_norms, *codebooks)[:stages])
@@ -48,20 +50,20 @@ def _half_norms(*codebooks: Tensor) -> Tensor:
     return (torch.stack(codebooks).double().square().sum(-1) / 2).float()
 
 
-def projected_sum(codes: Tensor, codebooks: Sequence[Tensor], projection: nn.Module) -> Tensor:
+def projected_sum(codes: Tensor, codebooks: Sequence[Tensor], projection: Any) -> Tensor:
     """projection(sum over the stages of the codes' entries). Codes `[N, Q]`, Q at most the codebooks -> `[N, C]`."""
-    if not isinstance(projection, nn.Linear) or not uses_triton(codebooks[0]):
+    if not is_plain(projection) or not uses_triton(codebooks[0], *codebooks[1:], codes, projection):
         return projection(summed(codes, codebooks))
 
-    def kernels(weight: Tensor, bias: Tensor | None) -> Tensor:
+    def kernels(weight: Tensor, bias: Tensor | None, *codebooks: Tensor) -> Tensor:
         from xcodec_fast.kernels import rvq
 
         return rvq.decode(codes, derived(_tables, weight, *codebooks)[: codes.shape[1]], bias)
 
-    def formula(weight: Tensor, bias: Tensor | None) -> Tensor:
+    def formula(weight: Tensor, bias: Tensor | None, *codebooks: Tensor) -> Tensor:
         return F.linear(summed(codes, codebooks), weight, bias)
 
-    return with_gradients(kernels, formula, projection.weight, projection.bias)
+    return with_gradients(kernels, formula, projection.weight, projection.bias, *codebooks)
 
 
 def summed(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:

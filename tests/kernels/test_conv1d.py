@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from xcodec_fast.functional import snake
 from xcodec_fast.kernels import conv1d as conv1d_module
+from xcodec_fast.kernels import layouts
 from xcodec_fast.kernels.launch import Blocks
 
 from .conftest import INTERPRETED
@@ -75,7 +76,7 @@ def test_against_pytorch(device, guards, name, activation, dtype):
     skip = _random(batch, expected.shape[2], co, dtype=dtype, device=device)
     y, s = kernel.conv1d(
         between_nan(x),
-        kernel.by_taps(weight),
+        layouts.by_taps(weight),
         bias,
         stride=stride,
         padding=padding,
@@ -101,7 +102,7 @@ def test_transposed_against_pytorch(device, guards, stride, length, dtype):
     bias, alpha = _random(24, dtype=dtype, device=device), _random(24, dtype=dtype, device=device).abs() + 0.1
     geometry = {"stride": stride, "padding": math.ceil(stride / 2), "output_padding": stride % 2}
     y, s = kernel.conv_transpose1d(
-        between_nan(x), kernel.two_taps(weight), bias, activation="snake", alpha=alpha, **geometry
+        between_nan(x), layouts.two_taps(weight), bias, activation="snake", alpha=alpha, **geometry
     )
     expected = F.conv_transpose1d(x.double().transpose(1, 2), weight.double(), bias.double(), **geometry)
     _assert_close(y, expected.transpose(1, 2), dtype)
@@ -118,11 +119,11 @@ def test_outside_a_rows_interval_counts_as_zero(device, guards, transposed):
         clean[row, :start] = clean[row, end:] = 0
         spoilt[row, :start] = spoilt[row, end:] = torch.nan
     if transposed:
-        weight = kernel.two_taps(_random(32, 16, 10, dtype=torch.float32, device=device))
+        weight = layouts.two_taps(_random(32, 16, 10, dtype=torch.float32, device=device))
         geometry = {"stride": 5, "padding": 3, "output_padding": 1}
         run = kernel.conv_transpose1d
     else:
-        weight = kernel.by_taps(_random(16, 32, 7, dtype=torch.float32, device=device))
+        weight = layouts.by_taps(_random(16, 32, 7, dtype=torch.float32, device=device))
         geometry = {"padding": 9, "dilation": 3}
         run = kernel.conv1d
     y, _ = run(spoilt, weight, None, interval=interval, **geometry)
@@ -132,7 +133,7 @@ def test_outside_a_rows_interval_counts_as_zero(device, guards, transposed):
 
 def test_only_what_is_asked_for_is_written(device, guards):
     x = _random(1, 20, 32, dtype=torch.float32, device=device)
-    weight = kernel.by_taps(_random(16, 32, 3, dtype=torch.float32, device=device))
+    weight = layouts.by_taps(_random(16, 32, 3, dtype=torch.float32, device=device))
     both = kernel.conv1d(x, weight, None, padding=1, activation="elu")
     y, s = kernel.conv1d(x, weight, None, padding=1, activation="elu", keep_y=False)
     assert y is None
@@ -143,18 +144,18 @@ def test_only_what_is_asked_for_is_written(device, guards):
 def test_the_order_of_programs_does_not_matter(device, guards, order):
     x = _random(2, 70, 32, dtype=torch.float32, device=device)
     weight = _random(48, 32, 7, dtype=torch.float32, device=device)
-    y, _ = kernel.conv1d(x, kernel.by_taps(weight), None, padding=3)
+    y, _ = kernel.conv1d(x, layouts.by_taps(weight), None, padding=3)
     _assert_close(y, F.conv1d(x.double().transpose(1, 2), weight.double(), padding=3).transpose(1, 2), torch.float32)
 
 
 def test_rounding_to_tf32_is_to_nearest():
     x = torch.randn(10000) * 10 ** torch.empty(10000).uniform_(-5, 5)
-    rounded = kernel.to_tf32(x)
+    rounded = layouts.to_tf32(x)
     assert torch.equal(rounded.view(torch.int32) & 0x1FFF, torch.zeros(10000, dtype=torch.int32))
     assert ((rounded - x).abs() / x.abs()).max() <= 2**-11
     assert abs((rounded / x).double().mean() - 1) < 2e-5  # truncation is off by 2.4e-4 on average
     nan = torch.tensor([0x7FFFFFFF, -1, 0x7FC00000], dtype=torch.int32).view(torch.float32)  # the first is a GPU's
-    assert kernel.to_tf32(nan).isnan().all()
+    assert layouts.to_tf32(nan).isnan().all()
 
 
 @pytest.mark.parametrize(

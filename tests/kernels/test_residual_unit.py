@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from xcodec_fast.functional import snake
 from xcodec_fast.kernels import residual_unit as unit_module
-from xcodec_fast.kernels.conv1d import by_taps
 from xcodec_fast.kernels.launch import Blocks
+from xcodec_fast.kernels.layouts import by_taps
 
 from .conftest import INTERPRETED
 from .guards import between_nan

@@ -18,7 +18,7 @@ def _expected(x, alpha):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 37, 24), (3, 100, 64), (1, 1000, 7)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 37, 24), (3, 100, 64), (1, 1000, 7), (1, 3, 1500)])
 def test_against_float64(device, guards, order, shape, dtype):
     x = (3 * torch.randn(shape)).to(device, dtype)
     alpha = torch.empty(shape[-1]).uniform_(0.2, 3).to(device, dtype)

@@ -1,0 +1,40 @@
+"""The CPU's other way to a transposed convolution of few frames gives the same."""
+
+import pytest
+import torch
+
+from xcodec_fast import functional
+from xcodec_fast.functional import conv1d
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("frames", [1, 2, 7, 64])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_transposed_convolution_as_a_product(monkeypatch, stride, frames, bias):
+    padding = (stride + 1) // 2
+    conv = torch.nn.ConvTranspose1d(6, 4, 2 * stride, stride, padding, stride % 2, bias=bias).double()
+    x = torch.randn(3, 6, frames, dtype=torch.float64)
+    with torch.no_grad():
+        for own in (None, padding, stride):
+            if own == stride and frames == 1:
+                continue
+            got, _ = conv1d(x, conv, padding=own)
+            monkeypatch.setattr(functional, "_FEW_FRAMES", 0)
+            want, _ = conv1d(x, conv, padding=own)
+            monkeypatch.undo()
+            assert got.shape == want.shape
+            assert (got - want).abs().max() <= 1e-13
+
+
+def test_gradients_go_through_the_layer():
+    conv = torch.nn.ConvTranspose1d(6, 4, 8, 4)
+    y, _ = conv1d(torch.randn(1, 6, 5), conv, padding=2)
+    y.sum().backward()
+    assert conv.weight.grad is not None
+
+
+def test_a_layer_with_a_hook_is_refused_where_its_call_would_be_left_out():
+    conv = torch.nn.Conv1d(4, 4, 3)
+    conv.register_forward_hook(lambda *_: None)
+    with pytest.raises(TypeError, match=r"Conv1d\(4, 4.*hooks"):
+        conv1d(torch.randn(1, 4, 9), conv, padding=0)

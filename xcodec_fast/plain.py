@@ -1,0 +1,45 @@
+"""Layers whose call is their formula and nothing more, and tensors that are their values and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.utils.parametrize import is_parametrized
+
+_KINDS = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear)
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+def is_plain(layer: Any) -> bool:
+    """Whether calling a convolution or linear layer computes just that, from its `weight` and `bias`.
+
+    Not with hooks, in a subclass, or with a `forward` or a weight that was set on the instance; parametrized it may be.
+    """
+    kind, names = type(layer), set(layer._parameters)
+    if is_parametrized(layer):  # torch makes a subclass whose weight is a property
+        kind, names = kind.__bases__[0], names | set(layer.parametrizations)
+    return (
+        kind in _KINDS
+        and names >= {"weight", "bias"}
+        and "forward" not in vars(layer)
+        and not any(getattr(layer, hooks) for hooks in _HOOKS)
+        and not _has_any_global_hook()
+    )
+
+
+def why_not_plain(tensors: Iterable[Tensor]) -> str:
+    """What goes on besides the tensors' values that a kernel or a kept result would lose; "" for nothing."""
+    # Within a transform every result is wrapped, even one of tensors that are not.
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return "a function transform is under way"
+    for tensor in tensors:
+        if forward_ad.unpack_dual(tensor).tangent is not None:
+            return "a tensor carries a forward-mode tangent"
+        if type(tensor) not in (Tensor, nn.Parameter):
+            return f"a tensor is a {type(tensor).__name__}"
+    return ""
