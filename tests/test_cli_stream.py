@@ -7,6 +7,7 @@ import subprocess
 import sys
 import termios
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,7 +168,7 @@ def test_terminals_are_refused(terminal):
     import pty
 
     main_end, end = pty.openpty()
-    files = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, terminal: end}
+    files: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, terminal: end}
     done = subprocess.run(COMMAND, **files, stderr=subprocess.PIPE, check=False)
     os.close(end)
     os.close(main_end)

@@ -1,6 +1,7 @@
 """Files encoded as a live stream encodes them: the same bits, at any rate, in pieces, said in the header."""
 
 import os
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,8 @@ def test_settings_that_cannot_be(run, tone, arguments, words):
 def test_settings_that_cannot_be_in_python(tiny, wav):
     with pytest.raises(ValueError, match="window is 2, but streaming has windows of its own"):
         encode_file(tiny, wav(320), window=2, streaming=SETTINGS)
+    number: Any = 160
     with pytest.raises(TypeError, match="streaming must be StreamSettings, but is a int"):
-        encode_file(tiny, wav(320), streaming=160)
+        encode_file(tiny, wav(320), streaming=number)
     with pytest.raises(ValueError, match="bandwidth 3 kbps"):
         encode_file(tiny, wav(320), bandwidth=3, streaming=SETTINGS)
