@@ -14,7 +14,7 @@ ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
     {"plain"},
-    {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole"},
+    {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole", "raw_pipe", "mel"},
     {"hub", "codes_info", "audio", "functional", "search", "pcm", "resampling", "chunk_codes"},
     {"config", "lines"},
     {"checks", "config_checks", "checkpoint", "quantizer", "features", "plot", "cuda_graph"},
@@ -26,8 +26,10 @@ LAYERS = (
     {"seeding", "swap", "convert", "container_xcodec", "container_npz", "stream_side"},
     {"container", "stream_encoder", "stream_decoder"},
     {"streaming"},
-    {"transcode", "cli_paths", "describe"},
-    {"cli_work", "demo"},
+    {"streaming_report", "transcode", "cli_paths", "describe"},
+    {"cli_work", "demo", "streaming_plot"},
+    {"cli_options"},
+    {"cli_stream", "cli_report"},
     {"cli"},
     {"__main__"},
 )

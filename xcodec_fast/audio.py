@@ -50,8 +50,8 @@ class AudioReader:
     The pieces are, put together, bit for bit what resampling the whole gives. `mono` mixes channels down by their
     mean; without it a file of several is an error.
 
-    Attributes: file_rate (Hz), file_channels, file_samples (those read so far), expected (samples at `sample_rate` that
-    the file's header promises; 0 where it does not tell).
+    Attributes: file_rate (Hz), file_channels, file_samples (those read so far), samples (those given so far, at
+    `sample_rate`), expected (the same that the file's header promises; 0 where it does not tell).
 
     Raises:
         FileNotFoundError: no such file.
@@ -66,7 +66,7 @@ class AudioReader:
         check_readable(path)
         self.path = path
         self.sample_rate = sample_rate
-        self.file_samples = 0
+        self.file_samples = self.samples = 0
         try:
             self._file = soundfile.SoundFile(path)
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: .raw, which tells nothing of itself
@@ -108,6 +108,7 @@ class AudioReader:
         joined = np.concatenate([*self._ready, np.zeros(0, np.float32)])
         end = len(joined) if samples is None else samples
         self._ready = [joined[end:]]
+        self.samples += len(joined[:end])
         return joined[:end]
 
     def _next_block(self) -> np.ndarray:

@@ -15,7 +15,26 @@ from rich.console import Console
 
 from xcodec_fast import transcode
 from xcodec_fast.audio import check_audio_suffix, is_audio_name
+from xcodec_fast.cli_options import (
+    Bandwidth,
+    ChunkMs,
+    Force,
+    LeftContextMs,
+    LookaheadMs,
+    Model,
+    Mono,
+    OnDevice,
+    OutputDir,
+    Paths,
+    SampleRate,
+    Window,
+    as_sample_rate,
+    as_streaming,
+    as_window,
+)
 from xcodec_fast.cli_paths import pair_paths
+from xcodec_fast.cli_report import report
+from xcodec_fast.cli_stream import stream
 from xcodec_fast.cli_work import Device, Models, as_line, each_file, printable
 from xcodec_fast.codes_info import ClipCodes, CodesInfo
 from xcodec_fast.config import CONFIG_FILE
@@ -27,28 +46,6 @@ from xcodec_fast.model import XcodecModel
 from xcodec_fast.whole import make_folder
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-
-Paths = Annotated[
-    list[Path], typer.Argument(metavar="INPUT OUTPUT", help="Or any number of files and folders, with --output-dir.")
-]
-OutputDir = Annotated[Path | None, typer.Option(help="Write an output for each input into this folder; created.")]
-Model = Annotated[str, typer.Option(help="An embedded model, a checkpoint folder or a hub id.")]
-Bandwidth = Annotated[float | None, typer.Option(help="kbps, one of the model's; its highest if left out.")]
-OnDevice = Annotated[Device, typer.Option(help="Where to compute.")]
-Window = Annotated[
-    str,
-    typer.Option(
-        metavar="SECONDS|none",
-        help="Encode longer files in windows of this length, each with 2 s of context on both sides; 'none': at once. "
-        "If left out: 20 for files over 60 s.",
-    ),
-]
-Mono = Annotated[bool, typer.Option("--mono", help="Mix several channels down.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")]
-SampleRate = Annotated[
-    str | None,
-    typer.Option(metavar="original|HZ", help="Resample to the rate of what was encoded, or to this; else the model's."),
-]
 
 
 class CodesSuffix(StrEnum):
@@ -77,11 +74,14 @@ def encode(
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,
     window: Window = "auto",
+    chunk_ms: ChunkMs = None,
+    lookahead_ms: LookaheadMs = None,
+    left_context_ms: LeftContextMs = None,
     mono: Mono = False,
     force: Force = False,
 ) -> None:
     """Audio to codes. OUTPUT ends in .xcodec (packed bits) or .npz (for numpy)."""
-    seconds = _as_window(window)
+    seconds, settings = as_window(window), as_streaming(chunk_ms, lookahead_ms, left_context_ms, window)
     pairs = pair_paths(paths, output_dir, suffix.value, force, is_audio_name)
     for _, output in pairs:
         check_suffix(output)
@@ -89,7 +89,15 @@ def encode(
     loaded = models.load(model)
 
     def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
-        clip = transcode.encode_file(loaded, source, bandwidth=bandwidth, window=seconds, mono=mono, progress=progress)
+        clip = transcode.encode_file(
+            loaded,
+            source,
+            bandwidth=bandwidth,
+            window=seconds,
+            streaming=settings,
+            mono=mono,
+            progress=progress,
+        )
         make_folder(output.parent)
         save_codes(output, clip)
         return f"{source} -> {output}: {_summary(clip.info)}, {size_text(output, clip.info)}"
@@ -108,7 +116,7 @@ def decode(
     force: Force = False,
 ) -> None:
     """Codes to audio. OUTPUT's suffix names the format, such as .wav, .flac or .ogg."""
-    rate = _as_sample_rate(sample_rate)
+    rate = as_sample_rate(sample_rate)
     pairs = pair_paths(paths, output_dir, ".wav", force, lambda path: path.suffix.lower() in SUFFIXES)
     for _, output in pairs:
         check_audio_suffix(output)
@@ -130,12 +138,16 @@ def roundtrip(
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,
     window: Window = "auto",
+    chunk_ms: ChunkMs = None,
+    lookahead_ms: LookaheadMs = None,
+    left_context_ms: LeftContextMs = None,
     sample_rate: SampleRate = None,
     mono: Mono = False,
     force: Force = False,
 ) -> None:
     """Audio to codes and back to audio, to hear what a bandwidth costs."""
-    seconds, rate = _as_window(window), _as_sample_rate(sample_rate)
+    seconds, settings = as_window(window), as_streaming(chunk_ms, lookahead_ms, left_context_ms, window)
+    rate = as_sample_rate(sample_rate)
     pairs = pair_paths(paths, output_dir, ".wav", force, is_audio_name)
     for _, output in pairs:
         check_audio_suffix(output)
@@ -143,7 +155,15 @@ def roundtrip(
     loaded = models.load(model)
 
     def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
-        clip = transcode.encode_file(loaded, source, bandwidth=bandwidth, window=seconds, mono=mono, progress=progress)
+        clip = transcode.encode_file(
+            loaded,
+            source,
+            bandwidth=bandwidth,
+            window=seconds,
+            streaming=settings,
+            mono=mono,
+            progress=progress,
+        )
         return _decode(loaded, source, clip, output, rate, progress)
 
     each_file(pairs, work)
@@ -182,6 +202,10 @@ def demo(
     run_demo(audio, output_dir, Console(highlight=False, soft_wrap=True))
 
 
+app.command()(stream)
+app.command("streaming-report")(report)
+
+
 def _decode(
     model: XcodecModel,
     source: Path,
@@ -199,28 +223,6 @@ def _decode(
 def _summary(codes: CodesInfo) -> str:
     windows = "" if codes.windows is None else f", in windows {windows_text(codes)}"
     return f"{codes.seconds:.2f} s{windows}, {codes_text(codes)}"
-
-
-def _as_window(text: str) -> float | Literal["auto"] | None:
-    if text in ("auto", "none"):
-        return "auto" if text == "auto" else None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds < float("inf"):
-        raise typer.BadParameter(f"{text!r} is neither a number of seconds above 0 nor 'none'", param_hint="--window")
-    return seconds
-
-
-def _as_sample_rate(text: str | None) -> int | Literal["original"] | None:
-    if text is None or text == "original":
-        return None if text is None else "original"
-    if not text.isdecimal() or len(text) > 7 or not 1 <= int(text) <= 1_000_000:
-        raise typer.BadParameter(
-            f"{text!r} is neither 'original' nor a rate of 1..1000000 Hz", param_hint="--sample-rate"
-        )
-    return int(text)
 
 
 def main() -> None:

@@ -74,23 +74,29 @@ def _available(device: Device) -> str:
     return device.value
 
 
-def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, OnProgress], str]) -> None:
-    """Calls work(input, output, progress) for each pair and prints its line; one that fails does not stop the rest.
-
-    Raises what the work of a single pair raises, or ValueError with the number of those that failed.
-    """
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+def progress_bar() -> Progress:
+    """A bar on stderr, where that is a terminal; results go to stdout, whole lines however narrow the terminal is."""
     console = Console(stderr=True)
-    failed = 0
-    # Not redirected: results go to stdout, whole lines however narrow the terminal is.
-    bar = Progress(
-        *columns,
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
         console=console,
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
         disable=not console.is_terminal,
     )
+
+
+def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, OnProgress], str]) -> None:
+    """Calls work(input, output, progress) for each pair and prints its line; one that fails does not stop the rest.
+
+    Raises what the work of a single pair raises, or ValueError with the number of those that failed.
+    """
+    failed = 0
+    bar = progress_bar()
     files = bar.add_task("files", total=len(pairs), visible=len(pairs) > 1)
     for source, output in pairs:
         task = bar.add_task(escape(source.name), total=None)

@@ -161,6 +161,12 @@ class XcodecModel(PretrainedModel):
         """`_acoustic_pad` of clips of whole frames, which depends on T mod hop alone."""
         return self._acoustic_pad(self.config.hop_length, self._semantic_frames(self.config.hop_length))
 
+    def stream_windows(self, streaming: StreamSettings) -> Windows:
+        """Settings in this model's frames. Raises TypeError and ValueError where they are none."""
+        if not isinstance(streaming, StreamSettings):
+            raise TypeError(f"streaming must be StreamSettings, but is a {type(streaming).__name__}")
+        return streaming.windows(Fraction(1000 * self.config.hop_length, self.config.sample_rate))
+
     def _encode_rows(
         self,
         rows: Rows,
@@ -179,7 +185,8 @@ class XcodecModel(PretrainedModel):
         with torch.no_grad():
             if windows is not None:
                 clips = (clip[:length] for (clip,), length in zip(rows.audio, rows.lengths, strict=True))
-                codes = [stream_codes(self, clip, windows, bandwidth, window_batch)[0].t() for clip in clips]
+                streams = (stream_codes(self, [clip], windows, bandwidth, window_batch) for clip in clips)
+                codes = [torch.cat(list(stream), -1)[0].t() for stream in streams]
                 return pad_sequence(codes, batch_first=True).transpose(1, 2)
             embeddings = self._embed_unequal(rows, frames) if rows.unequal else self._embed(rows.audio)
             audio_codes = self.quantizer.encode(embeddings, bandwidth).transpose(0, 1)
@@ -262,11 +269,9 @@ class XcodecModel(PretrainedModel):
             if window_batch is not None:
                 raise ValueError(f"window_batch is {window_batch}, but goes with streaming=StreamSettings(...) alone")
             return None
-        if not isinstance(streaming, StreamSettings):
-            raise TypeError(f"streaming must be StreamSettings, but is a {type(streaming).__name__}")
         if window_batch is not None and (type(window_batch) is not int or window_batch < 1):
             raise ValueError(f"window_batch is {window_batch!r}, but must be a whole number, 1 or more, or None")
-        return streaming.windows(Fraction(1000 * self.config.hop_length, self.config.sample_rate))
+        return self.stream_windows(streaming)
 
     def _reads_values(self, check: bool) -> bool:
         """Whether values are looked at: never where that is impossible, under the compiler and in a graph's capture."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 _FLOOR_DB = -80
 
 
-def plot_round_trip(path: Path, original: np.ndarray, reconstruction: np.ndarray, codes: np.ndarray, rate: int) -> None:
-    """Draws audio `[T]` before and after, and codes `[Q, F]`, as a PNG.
-
-    Raises ImportError, in one line, where matplotlib is not installed.
-    """
+def pyplot() -> Any:
+    """matplotlib's, drawing to files. Raises ImportError, in one line, where it is not installed."""
     try:
         import matplotlib
     except ImportError as error:
@@ -21,6 +19,15 @@ def plot_round_trip(path: Path, original: np.ndarray, reconstruction: np.ndarray
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    return plt
+
+
+def plot_round_trip(path: Path, original: np.ndarray, reconstruction: np.ndarray, codes: np.ndarray, rate: int) -> None:
+    """Draws audio `[T]` before and after, and codes `[Q, F]`, as a PNG.
+
+    Raises ImportError as `pyplot` does.
+    """
+    plt = pyplot()
     figure, axes = plt.subplots(3, 1, figsize=(10, 8), sharex=True, layout="constrained")
     seconds = len(original) / rate
     for axis, samples, title in zip(axes, (original, reconstruction), ("original", "reconstruction"), strict=False):

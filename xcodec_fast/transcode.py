@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -13,16 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xcodec_fast import checks
 from xcodec_fast.audio import AudioReader, audio_writer, too_short
 from xcodec_fast.codes_info import ClipCodes
-from xcodec_fast.config import XcodecConfig
 from xcodec_fast.container import check_model, clip_codes, require_clip, require_model
 from xcodec_fast.model import XcodecModel
-from xcodec_fast.windows import Windows
+from xcodec_fast.twin import stream_codes, window_cuts
+from xcodec_fast.windows import StreamSettings, Window, Windows
 
 AT_ONCE_SECONDS = 60  # the longest file that is encoded at once
 WINDOW_SECONDS = 20
 CONTEXT_SECONDS = 2
+_PIECE = 1 << 16  # samples
 _TILE_FRAMES = 1000
 
 OnProgress = Callable[[float, float | None], object]  # seconds done, seconds in all where that is known
@@ -34,6 +36,7 @@ def encode_file(
     *,
     bandwidth: float | None = None,
     window: float | Literal["auto"] | None = "auto",
+    streaming: StreamSettings | None = None,
     mono: bool = False,
     progress: OnProgress | None = None,
 ) -> ClipCodes:
@@ -46,77 +49,86 @@ def encode_file(
         window: "auto": up to 60 s at once, longer files in windows of 20 s. A number: longer files than that many
             seconds in windows of it. None: at once, in memory that grows with the length. A window is encoded with 2 s
             of audio on each side, and all is rounded up to whole frames; the info names what was used.
+        streaming: the codes that a live stream with these settings gives, in place of `window`, at any length.
         mono: mix several channels down.
         progress: told how far it is.
 
-    Raises FileNotFoundError and ValueError as `AudioReader` and `model.encode` do, and on a window not above 0.
+    Raises FileNotFoundError and ValueError as `AudioReader` and `model.encode` do, and on a window not above 0 or
+    together with streaming.
     """
     require_model(model)
-    rate, hop = model.config.sample_rate, model.config.hop_length
-    windows = None if window is None else _windows(model.config, WINDOW_SECONDS if window == "auto" else window)
-    at_once = None if windows is None else AT_ONCE_SECONDS * rate if window == "auto" else windows.chunk * hop
-    with AudioReader(path, rate, mono) as reader:
+    config, hop = model.config, model.config.hop_length
+    windows = _windows(model, window, streaming)
+    at_once = None if windows is None else windows.chunk * hop
+    if window == "auto" and streaming is None:
+        at_once = AT_ONCE_SECONDS * config.sample_rate
+    with AudioReader(path, config.sample_rate, mono) as reader:
         head = reader.read(None if at_once is None else at_once + 1)
         if len(head) == 0:
             raise ValueError(too_short(reader))
-        if windows is None or len(head) <= (at_once or 0):
-            windows = None
-            audio_codes, samples = _encode(model, head, bandwidth), len(head)
+        pieces = _pieces(model, reader, head)
+        if windows is not None and streaming is not None:
+            bandwidth = config.target_bandwidths[-1] if bandwidth is None else bandwidth
+            checks.check_bandwidth(bandwidth, config.target_bandwidths)
+            chunks = stream_codes(model, pieces, windows, bandwidth, None)
         else:
-            audio_codes, samples = _encode_windows(model, reader, head, windows, bandwidth, progress)
+            if at_once is None or len(head) <= at_once:
+                windows = None
+            whole = Windows(-(-len(head) // hop), 0, 0)
+            chunks = _encoded(model, window_cuts(pieces, windows or whole, hop), bandwidth)
+        with torch.inference_mode():
+            codes = list(_told(chunks, reader, hop, progress))
         return clip_codes(
-            audio_codes,
+            torch.cat(codes, 2),
             model,
-            samples=samples,
+            samples=reader.samples,
             original_rate=reader.file_rate,
             original_samples=reader.file_samples,
             windows=windows,
         )
 
 
-def _windows(config: XcodecConfig, seconds: float) -> Windows:
+def _windows(
+    model: XcodecModel, window: float | Literal["auto"] | None, streaming: StreamSettings | None
+) -> Windows | None:
+    if streaming is not None:
+        if window != "auto":
+            raise ValueError(f"window is {window!r}, but streaming has windows of its own: give one of the two")
+        return model.stream_windows(streaming)
+    if window is None:
+        return None
+    seconds = WINDOW_SECONDS if window == "auto" else window
     if isinstance(seconds, str) or not 0 < seconds < float("inf"):
         raise ValueError(f"window is {seconds!r}, but must be a number of seconds above 0, 'auto' or None")
     # By the decimal digits: 8.06 s are 403 frames of 20 ms, but 403.00000000000006 in floats.
-    exact = (Fraction(str(value)) * config.sample_rate / config.hop_length for value in (seconds, CONTEXT_SECONDS))
-    chunk, context = map(math.ceil, exact)
+    frame_rate = Fraction(model.config.sample_rate, model.config.hop_length)
+    chunk, context = (math.ceil(Fraction(str(value)) * frame_rate) for value in (seconds, CONTEXT_SECONDS))
     return Windows(chunk, context, context)
 
 
-def _encode_windows(
-    model: XcodecModel,
-    reader: AudioReader,
-    held: np.ndarray,
-    windows: Windows,
-    bandwidth: float | None,
-    progress: OnProgress | None,
-) -> tuple[Tensor, int]:
-    """Codes `[1, Q, F]` and the samples they cover; `held` is what was read already."""
-    rate, hop = model.config.sample_rate, model.config.hop_length
-    start = 0  # the frame with which `held` begins
-    chunks: list[Tensor] = []
-    n = 0
-    while True:
-        missing = (windows.needed(n) - start) * hop - len(held)
-        held = np.concatenate([held, reader.read(max(0, missing))])
-        samples = start * hop + len(held)
-        window = windows.window(n, -(-samples // hop))
-        if window is None:
-            return torch.cat(chunks, 2), samples
-        held, start = held[(window.start - start) * hop :], window.start
-        codes = _encode(model, held[: (window.stop - start) * hop], bandwidth)
-        chunks.append(codes[..., window.first - start : window.last - start])
+def _pieces(model: XcodecModel, reader: AudioReader, head: np.ndarray) -> Iterator[Tensor]:
+    """What was read already and what follows, as the model takes it."""
+    while len(head):
+        yield torch.from_numpy(head).to(model.device, model.dtype)
+        head = reader.read(_PIECE)
+
+
+def _encoded(model: XcodecModel, cuts: Iterable[tuple[Window, Tensor]], bandwidth: float | None) -> Iterator[Tensor]:
+    """Codes `[1, Q, f]` of each window's chunk."""
+    for window, audio in cuts:
+        whole_frames = F.pad(audio, (0, -len(audio) % model.config.hop_length))
+        codes = model.encode(whole_frames[None, None], bandwidth).audio_codes
+        yield codes[..., window.first - window.start : window.last - window.start]
+
+
+def _told(chunks: Iterable[Tensor], reader: AudioReader, hop: int, progress: OnProgress | None) -> Iterator[Tensor]:
+    frames = 0
+    for codes in chunks:
+        yield codes
+        frames += codes.shape[2]
         if progress is not None:
-            progress(min(window.last * hop, samples) / rate, reader.expected / rate or None)
-        n += 1
-
-
-def _encode(model: XcodecModel, samples: np.ndarray, bandwidth: float | None) -> Tensor:
-    """Samples `[n]` -> codes `[1, Q, ceil(n / hop)]`."""
-    hop = model.config.hop_length
-    audio = torch.from_numpy(samples).to(model.device, model.dtype)
-    with torch.inference_mode():
-        return model.encode(F.pad(audio, (0, -len(audio) % hop))[None, None], bandwidth).audio_codes
+            rate = reader.sample_rate
+            progress(min(frames * hop, reader.samples) / rate, reader.expected / rate or None)
 
 
 def decode_file(

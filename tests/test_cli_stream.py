@@ -1,0 +1,184 @@
+"""The command `stream` through pipes: the live stream's codes and audio, signals, and readers that leave."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import termios
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import soxr
+import torch
+
+from xcodec_fast import StreamingXcodec
+from xcodec_fast.raw_pipe import RawFormat, codes_bytes, pcm_bytes
+
+from .commands import refused
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="pipes and signals of POSIX")
+COMMAND = [sys.executable, "-m", "xcodec_fast", "stream"]
+STAGES = 8
+
+
+def _streamed(data, *arguments):
+    """What was written; on stderr there is the note on the weights and what `note` names."""
+    done = subprocess.run([*COMMAND, *map(str, arguments)], input=data, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith(b"note: ") for line in done.stderr.splitlines()), done.stderr
+    return done.stdout, done.stderr.decode()
+
+
+def _live(model, samples, **options):
+    live = StreamingXcodec(model, **options)
+    return torch.cat([live.push(samples), live.flush()], -1)
+
+
+def _floats(speech, samples):
+    return speech[:samples].numpy().astype("<f4")
+
+
+def _integers(speech, samples):
+    return np.rint(speech[:samples].numpy() * 32767).astype("<i2")
+
+
+def test_codes_are_the_live_streams(tiny, speech, tmp_path):
+    """From a pipe as 16-bit integers with an odd byte behind them, and from a file as floats at the pace of a clock."""
+    samples = _integers(speech, 16123)
+    out, err = _streamed(samples.tobytes() + b"x", "--chunk-ms", 80, "--lookahead-ms", 40, "--bandwidth", 4)
+    assert out == codes_bytes(_live(tiny, samples, chunk_ms=80, lookahead_ms=40))
+    assert "note: the input ends with 1 of the 2 bytes of a sample: they were left out" in err
+    file = tmp_path / "a.raw"
+    floats = np.resize(_floats(speech, 48000), 48123)
+    file.write_bytes(floats.tobytes())
+    started = time.monotonic()
+    out, _ = _streamed(b"", file, "--input-format", "f32le", "--input-rate", 48000, "--realtime")
+    assert time.monotonic() - started > 1
+    assert out == codes_bytes(_live(tiny, floats, sample_rate=48000))
+
+
+def test_pcm_is_decoded(tiny, speech):
+    samples = _floats(speech, 8100)
+    out, _ = _streamed(samples.tobytes(), "--emit", "pcm", "--input-format", "f32le")
+    expected = tiny.decode(_live(tiny, samples)).audio_values.detach().numpy().ravel()
+    written = np.frombuffer(out, "<f4")
+    assert len(written) == -(-8100 // 320) * 320
+    assert np.abs(written - expected).max() < 1e-4
+
+
+def test_pcm_at_another_rate_and_early(tiny, speech):
+    samples = _integers(speech, 24000)
+    options = ("--emit", "pcm", "--input-rate", 48000, "--decode-lookahead-ms", 20)
+    out, _ = _streamed(samples.tobytes(), *options)
+    live = StreamingXcodec(tiny, decode_lookahead_ms=20)
+    codes = _live(tiny, samples, sample_rate=48000)
+    audio = torch.cat([live.push_codes(codes), live.flush_codes()], -1)
+    expected = soxr.resample(audio.numpy().ravel(), 16000, 48000)
+    written = np.frombuffer(out, "<i2")
+    assert len(written) == len(expected)
+    assert np.abs(written / 32768 - expected.clip(-1, 1)).max() < 1e-3
+
+
+def test_nothing_gives_nothing():
+    assert _streamed(b"", "--emit", "pcm", "--input-rate", 44100)[0] == b""
+
+
+def _unread(pipe):
+    """Bytes that wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_flushes_the_tail(tiny, speech, stop):
+    samples = _integers(speech, 6000)
+    process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(samples.tobytes())
+    process.stdin.flush()
+    first = process.stdout.read(2 * 8 * STAGES * 2)  # two chunks of 8 frames, while the input is still open
+    while _unread(process.stdin):
+        time.sleep(0.01)
+    process.send_signal(stop)
+    rest = process.stdout.read()
+    assert process.wait() == 0
+    assert process.stderr is not None
+    assert process.stderr.read().count(b"\n") == 1  # the note on the weights
+    assert len(first + rest) == -(-6000 // 320) * STAGES * 2
+    assert first + rest == codes_bytes(_live(tiny, samples))
+
+
+def test_a_reader_that_leaves_is_no_error(speech):
+    process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    data = _integers(speech, 16000).tobytes()
+    process.stdin.write(data)
+    process.stdin.flush()
+    process.stdout.read(2)
+    process.stdout.close()
+    process.stdin.write(data)
+    process.stdin.close()
+    assert process.wait() == 0
+    assert process.stderr.read() == b""
+
+
+def test_bytes():
+    audio = torch.tensor([-2.0, -1.0, -0.5, 0.0, 1.4 / 32768, 0.99999, 1.0])[None, None]
+    expected = [-32768, -32768, -16384, 0, 1, 32767, 32767]
+    assert np.frombuffer(pcm_bytes(audio, RawFormat.s16le), "<i2").tolist() == expected
+    assert np.array_equal(np.frombuffer(pcm_bytes(audio, RawFormat.f32le), "<f4"), audio.numpy().ravel())
+    codes = torch.tensor([[[1, 2], [300, 400]]])
+    assert codes_bytes(codes) == bytes([1, 0, 300 % 256, 1, 2, 0, 400 % 256, 1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--realtime",), "--realtime goes with a FILE"),
+        (("--decode-lookahead-ms", 20), "--decode-lookahead-ms 20 goes with --emit pcm alone"),
+        (("a.raw", "--chunk-ms", 30), "chunk_ms is 30.0 ms, but must be a multiple of the frame, 20 ms"),
+        (
+            ("a.raw", "--emit", "pcm", "--decode-lookahead-ms", 200),
+            "decode_lookahead_ms is 200.0, but must be below 200",
+        ),
+        (("a.raw", "--bandwidth", 3), "bandwidth 3.0 kbps"),
+        (("a.raw", "--model", "absent"), "neither an embedded model"),
+        (("absent.raw",), "absent.raw: No such file"),
+        ((".",), "Is a directory"),
+    ],
+)
+def test_options_that_cannot_be(run, tmp_path, arguments, words):
+    (tmp_path / "a.raw").write_bytes(b"")
+    refused(run("stream", *arguments), words)
+
+
+@pytest.mark.parametrize("arguments", [("--input-format", "u8"), ("--emit", "wav"), ("--input-rate", 0)])
+def test_wrong_options_are_typers(run, arguments):
+    result = run("stream", "a.raw", *arguments)
+    assert (result.code, result.out) == (2, "")
+
+
+@pytest.mark.parametrize("terminal", ["stdin", "stdout"])
+def test_terminals_are_refused(terminal):
+    import pty
+
+    main_end, end = pty.openpty()
+    files: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, terminal: end}
+    done = subprocess.run(COMMAND, **files, stderr=subprocess.PIPE, check=False)
+    os.close(end)
+    os.close(main_end)
+    assert done.returncode == 1
+    assert f"{terminal} is a terminal".encode() in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_samples_that_are_not_finite_are_refused():
+    data = np.array([0.1, np.nan], "<f4").tobytes()
+    done = subprocess.run([*COMMAND, "--input-format", "f32le"], input=data, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"chunk holds 1 NaN or infinite of 2 samples" in done.stderr

@@ -1,0 +1,87 @@
+"""The options that several commands have, and what their texts mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from xcodec_fast.cli_work import Device
+from xcodec_fast.windows import StreamSettings
+
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="INPUT OUTPUT", help="Or any number of files and folders, with --output-dir.")
+]
+OutputDir = Annotated[Path | None, typer.Option(help="Write an output for each input into this folder; created.")]
+Model = Annotated[str, typer.Option(help="An embedded model, a checkpoint folder or a hub id.")]
+Bandwidth = Annotated[float | None, typer.Option(help="kbps, one of the model's; its highest if left out.")]
+OnDevice = Annotated[Device, typer.Option(help="Where to compute.")]
+Window = Annotated[
+    str,
+    typer.Option(
+        metavar="SECONDS|none",
+        help="Encode longer files in windows of this length, each with 2 s of context on both sides; 'none': at once. "
+        "If left out: 20 for files over 60 s.",
+    ),
+]
+Mono = Annotated[bool, typer.Option("--mono", help="Mix several channels down.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")]
+SampleRate = Annotated[
+    str | None,
+    typer.Option(metavar="original|HZ", help="Resample to the rate of what was encoded, or to this; else the model's."),
+]
+ChunkMs = Annotated[
+    float | None,
+    typer.Option(help="Encode as a live stream does, in chunks of this, a multiple of 20 ms; 160 if left out."),
+]
+LookaheadMs = Annotated[
+    float | None, typer.Option(help="Of the stream: audio after a chunk that its codes wait for; 0 if left out.")
+]
+LeftContextMs = Annotated[
+    float | None, typer.Option(help="Of the stream: audio before a chunk that is seen; 1000 if left out.")
+]
+
+
+def as_window(text: str) -> float | Literal["auto"] | None:
+    """--window as `encode_file` takes it."""
+    if text in ("auto", "none"):
+        return "auto" if text == "auto" else None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        raise typer.BadParameter(f"{text!r} is neither a number of seconds above 0 nor 'none'", param_hint="--window")
+    return seconds
+
+
+def as_sample_rate(text: str | None) -> int | Literal["original"] | None:
+    """--sample-rate: None for the model's."""
+    if text is None or text == "original":
+        return None if text is None else "original"
+    if not text.isdecimal() or len(text) > 7 or not 1 <= int(text) <= 1_000_000:
+        raise typer.BadParameter(
+            f"{text!r} is neither 'original' nor a rate of 1..1000000 Hz", param_hint="--sample-rate"
+        )
+    return int(text)
+
+
+def as_settings(chunk_ms: float | None, lookahead_ms: float | None, left_context_ms: float | None) -> StreamSettings:
+    """The stream's settings, those that are not given at their defaults. Raises ValueError as they do."""
+    given = {"chunk_ms": chunk_ms, "lookahead_ms": lookahead_ms, "left_context_ms": left_context_ms}
+    return StreamSettings(**{name: ms for name, ms in given.items() if ms is not None})
+
+
+def as_streaming(
+    chunk_ms: float | None, lookahead_ms: float | None, left_context_ms: float | None, window: str
+) -> StreamSettings | None:
+    """None where none is given. Raises ValueError as `as_settings` does, and where --window is given too."""
+    if chunk_ms is None and lookahead_ms is None and left_context_ms is None:
+        return None
+    if window != "auto":
+        raise ValueError(
+            f"--window {window} does not go with --chunk-ms, --lookahead-ms and --left-context-ms: a stream has "
+            "windows of its own"
+        )
+    return as_settings(chunk_ms, lookahead_ms, left_context_ms)

@@ -1,0 +1,105 @@
+"""The command `stream`: raw audio in, codes or audio out, as it arrives."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from torch import Tensor
+
+from xcodec_fast.cli_options import Bandwidth, ChunkMs, LeftContextMs, LookaheadMs, Model, OnDevice, as_settings
+from xcodec_fast.cli_work import Device, Models
+from xcodec_fast.raw_pipe import RawFormat, arriving, codes_bytes, pcm_bytes, until_stopped, write_all
+from xcodec_fast.streaming import StreamingXcodec
+
+
+class Emit(StrEnum):
+    """What is written."""
+
+    codes = "codes"
+    pcm = "pcm"
+
+
+def stream(
+    file: Annotated[Path | None, typer.Argument(help="Raw PCM too; stdin if left out.")] = None,
+    model: Model = "xcodec-tiny",
+    input_rate: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, metavar="HZ", help="Of the PCM, in and out; else the model's.")
+    ] = None,
+    input_format: Annotated[RawFormat, typer.Option(help="Of the PCM, in and out.")] = RawFormat.s16le,
+    emit: Annotated[
+        Emit, typer.Option(help="codes: uint16, little-endian, all stages of a frame, then the next; pcm: decoded.")
+    ] = Emit.codes,
+    chunk_ms: ChunkMs = None,
+    lookahead_ms: LookaheadMs = None,
+    left_context_ms: LeftContextMs = None,
+    decode_lookahead_ms: Annotated[
+        float | None, typer.Option(help="Decode earlier, in windows; exactly, if left out. With --emit pcm.")
+    ] = None,
+    bandwidth: Bandwidth = None,
+    device: OnDevice = Device.auto,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Read FILE no faster than the clock runs.")] = False,
+) -> None:
+    """Raw mono PCM to codes, or to the audio they decode to, on stdout, as soon as a chunk is there.
+
+    At the input's end, or at Ctrl-C, what is left is encoded too, its last frame filled up with zeros, and the exit
+    code is 0; so it is where the reader of stdout has had enough.
+    """
+    if decode_lookahead_ms is not None and emit is Emit.codes:
+        raise ValueError(f"--decode-lookahead-ms {decode_lookahead_ms:g} goes with --emit pcm alone")
+    if file is None and realtime:
+        raise ValueError("--realtime goes with a FILE: stdin comes at its own pace")
+    if file is None and sys.stdin.isatty():
+        raise ValueError("stdin is a terminal: give a FILE of raw PCM, or pipe it in")
+    if sys.stdout.isatty():
+        raise ValueError(f"stdout is a terminal, but raw {emit} are bytes: redirect or pipe them")
+    settings, models = as_settings(chunk_ms, lookahead_ms, left_context_ms), Models(device)
+    live = StreamingXcodec(
+        models.load(model),
+        **vars(settings),
+        bandwidth=bandwidth,
+        sample_rate=input_rate,
+        decode_lookahead_ms=decode_lookahead_ms,
+    )
+    pace = live.sample_rate * input_format.dtype.itemsize if realtime else None
+    opened = nullcontext(sys.stdin) if file is None else file.open("rb", buffering=0)
+    target = sys.stdout.fileno()
+    with opened as source, until_stopped() as stopped:
+        pieces = arriving(source.fileno(), stopped, pace)
+        try:
+            for codes, last in _encoded(live, _whole_samples(pieces, input_format)):
+                if emit is Emit.codes:
+                    write_all(target, codes_bytes(codes))
+                    continue
+                write_all(target, pcm_bytes(live.push_codes(codes), input_format))
+                if last:
+                    write_all(target, pcm_bytes(live.flush_codes(), input_format))
+        except BrokenPipeError:
+            return
+    models.note()
+
+
+def _encoded(live: StreamingXcodec, pieces: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, bool]]:
+    for samples in pieces:
+        yield live.push(samples), False
+    yield live.flush(), True
+
+
+def _whole_samples(pieces: Iterable[bytes], pcm: RawFormat) -> Iterator[np.ndarray]:
+    rest, width = b"", pcm.dtype.itemsize
+    for piece in pieces:
+        data = rest + piece
+        end = len(data) // width * width
+        rest = data[end:]
+        yield np.frombuffer(data[:end], pcm.dtype)
+    if rest:
+        print(
+            f"note: the input ends with {len(rest)} of the {width} bytes of a sample: they were left out",
+            file=sys.stderr,
+        )
