@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from xcodec_fast import StreamingXcodec
 
 from .equality import assert_same_audio
-from .pairs import CONFIGS
 from .streams import cut, decoded, defined_audio, settings_of
 
 SIZES = (0, 1, 1, 2, 5, 13)
@@ -23,7 +22,7 @@ def random_codes(model, frames, stages=None, seed=0):
     return torch.randint(0, config.codebook_size, shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["hubert", "codebook-300", "hop-640", "ratio-3"])
 def test_exact_decoding(pair, name):
     for dtype in (torch.float32, torch.float64):
         model = copy.deepcopy(pair(name).ours).to(dtype)
@@ -31,7 +30,7 @@ def test_exact_decoding(pair, name):
         for frames, stages in ((1, 1), (9, 3), (37, None)):
             codes = random_codes(model, frames, stages, seed=frames)
             want = model.decode(codes).audio_values
-            stream, pieces = StreamingXcodec(model, chunk_ms=1000 * hop / model.config.sample_rate), []
+            stream, pieces = StreamingXcodec(model, **settings_of(model, 1, 0, 0)), []
             for begin, end in cut(frames, frames, SIZES):
                 pieces.append(stream.push_codes(codes[..., begin:end]))
                 assert sum(piece.shape[-1] for piece in pieces) == max(0, end - context) * hop
@@ -54,13 +53,13 @@ def test_exact_decoding_of_any_split(tiny, data):
         assert_same_audio(tiny.decode(codes).audio_values, audio)
 
 
-@pytest.mark.parametrize(("chunk", "lookahead"), [(4, 2), (2, 1), (8, 0), (1, 3), (3, 9), (40, 4)])
-@pytest.mark.parametrize("name", ["hubert", "hop-640", "ratio-3"])
+@pytest.mark.parametrize(("chunk", "lookahead"), [(4, 2), (8, 0), (1, 3), (3, 9), (40, 4)])
+@pytest.mark.parametrize("name", ["hubert", "ratio-3"])
 def test_low_latency_decoding(pair, name, chunk, lookahead):
     model = copy.deepcopy(pair(name).ours).double()
     hop, frame = model.config.hop_length, settings_of(model, 1, 0, 0)["chunk_ms"]
     codes = random_codes(model, 23, seed=chunk)
-    stream = StreamingXcodec(model, chunk_ms=frame * chunk, decode_lookahead_ms=frame * lookahead)
+    stream = StreamingXcodec(model, **settings_of(model, chunk, 0, 0, decode_lookahead_ms=frame * lookahead))
     assert stream.decode_latency_ms == pytest.approx(frame * (chunk - 1 + lookahead))
     pieces = []
     for begin, end in cut(23, chunk, SIZES):
