@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from xcodec_fast import XcodecModel
-from xcodec_fast.derived import derived, forget_derived
+from xcodec_fast.derived import derived, forget_derived, kept_by_graph, weights_mark
 from xcodec_fast.kernels.layouts import by_taps
 
 
@@ -192,3 +192,29 @@ def test_tangents_are_not_lost(model):
         magnitude = torch.autograd.forward_ad.make_dual(conv.original0.detach(), tangent)
         folded = derived(_added, magnitude, conv.original1.detach())
         assert torch.autograd.forward_ad.unpack_dual(folded).tangent is not None
+
+
+def test_a_captured_graph_reads_and_keeps_what_was_derived_before(monkeypatch):
+    weight = torch.nn.Parameter(torch.randn(4, 3, 2))
+    with torch.no_grad():
+        before = derived(by_taps, weight)
+        monkeypatch.setattr("xcodec_fast.derived._is_captured", lambda sources: True)
+        assert derived(by_taps, weight) is not before  # belongs to a graph of whose making nothing is known
+        with kept_by_graph() as kept:
+            assert derived(by_taps, weight) is before
+            weight.mul_(2)
+            after = derived(by_taps, weight)
+    assert torch.equal(after, by_taps(weight))
+    assert [value is before for value in kept] == [True]
+
+
+def test_a_mark_tells_of_changes():
+    weight = torch.nn.Parameter(torch.zeros(3))
+    marks = [weights_mark([weight])]
+    with torch.no_grad():
+        weight.add_(1)
+    marks.append(weights_mark([weight]))
+    weight.data = torch.ones(3)
+    marks.append(weights_mark([weight]))
+    assert len(set(marks)) == 3
+    assert weights_mark([weight]) == marks[-1]

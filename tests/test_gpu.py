@@ -111,3 +111,36 @@ def test_what_one_stream_derived_another_reads_whole():
     with torch.cuda.stream(torch.cuda.Stream()):
         derived(_slowly_doubled, x)
     assert derived(_slowly_doubled, x).eq(2).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"decode_lookahead_ms": 40}], ids=["exact", "windows"])
+def test_streams_as_cuda_graphs(pair, speech, options):
+    """Two rows, one of which ends early: captured and not, codes and audio agree; so they do after weights change."""
+    model = copy.deepcopy(pair("hubert").ours).cuda()
+    graphs, plain = (StreamingXcodecBatch(model, 2, chunk_ms=80, cuda_graph=on, **options) for on in (True, False))
+    for scale in (1, 1.01):
+        with torch.no_grad():
+            model.fc.weight.mul_(scale)
+            model.acoustic_decoder.conv1.weight.mul_(scale)
+        made = []
+        for streams in (graphs, plain):
+            codes: list[list] = [[], []]
+            audio: list[list] = [[], []]
+            for at in range(0, 24000, 1600):
+                pieces = streams.push([speech[at : at + 1600], speech[at : at + 1600] if at < 9000 else None])
+                heard = streams.push_codes([piece if piece.shape[-1] else None for piece in pieces])
+                for row in (0, 1):
+                    codes[row].append(pieces[row])
+                    audio[row].append(heard[row])
+            rest = streams.flush()
+            tails = [streams.push_codes(rest), streams.flush_codes()]
+            made.append(
+                [
+                    (torch.cat([*codes[row], rest[row]], -1), torch.cat([*audio[row], *(tail[row] for tail in tails)], -1))
+                    for row in (0, 1)
+                ]
+            )
+        for (codes_a, audio_a), (codes_b, audio_b) in zip(*made, strict=True):
+            assert torch.equal(codes_a, codes_b)
+            assert audio_a.shape == audio_b.shape == (1, 1, 320 * codes_a.shape[-1])
+            assert (audio_a - audio_b).norm() < 2e-3 * audio_b.norm()

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from xcodec_fast.derived import kept_by_graph, weights_mark
 from xcodec_fast.lines import StreamState
+from xcodec_fast.steps import Step
 
 
 class StepGraph:
     """`step` for one shape of chunk, captured; a replay replaces the state's values where they lie.
 
     Args:
-        step: of `steps`; its kernels are compiled, and what is derived from parameters is made, before the capture.
+        step: its kernels are compiled, and what it derives from weights is made, before the capture.
         state: the tensors that this graph, and others of the same rows, read and write.
         chunk: an example of the input.
     """
 
-    def __init__(self, step: Any, state: StreamState, chunk: Tensor) -> None:
-        self._chunk = chunk.clone()
-        self._valid = torch.zeros_like(state.seen)
+    def __init__(self, step: Step, state: StreamState, chunk: Tensor) -> None:
+        self._weights = [*step.model.parameters(), *step.model.buffers()]
+        self._chunk, self._valid = chunk.clone(), torch.zeros_like(state.seen)
         self._active = torch.zeros_like(state.seen, dtype=torch.bool)
-        # The weights' derived forms must outlive the graph, which reads them where they lie.
         self._graph = torch.cuda.CUDAGraph()
-        aside = torch.cuda.Stream(chunk.device)
-        aside.wait_stream(torch.cuda.current_stream(chunk.device))
+        stream = torch.cuda.current_stream(chunk.device)
+        aside = torch.cuda.Stream(chunk.device)  # capture asks for a warm-up on another stream
+        aside.wait_stream(stream)
         with torch.cuda.stream(aside):
             for _ in range(2):
                 step(state, self._chunk, self._valid, self._active)
-        torch.cuda.current_stream(chunk.device).wait_stream(aside)
-        with torch.cuda.graph(self._graph):
+        stream.wait_stream(aside)
+        with kept_by_graph() as self._derived, torch.cuda.graph(self._graph):
             self._out, after = step(state, self._chunk, self._valid, self._active)
             for tensor, new in zip(state.tensors(), after.tensors(), strict=True):
                 tensor.copy_(new)
+        self._mark = weights_mark(self._weights)
+
+    def is_stale(self) -> bool:
+        """Whether weights have changed since the capture, so that what was derived from them has too."""
+        return weights_mark(self._weights) != self._mark
 
     def __call__(self, chunk: Tensor, valid: Tensor, active: Tensor) -> Tensor:
         """The step's output, as a copy: the graph's own is overwritten by the next replay."""

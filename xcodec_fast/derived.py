@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +47,7 @@ class _Entry:
 
 # By the first source: what is derived from a parameter goes when it goes.
 _entries: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+_kept: ContextVar[list[Tensor] | None] = ContextVar("kept", default=None)
 
 
 def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
@@ -53,6 +56,12 @@ def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
     It is computed anew after an in-place change, an optimizer step, an assignment, `.to()`, and a load. A change
     through `parameter.data` leaves no trace that could be seen: call `forget_derived()` after it.
     """
+    kept = _kept.get()
+    if kept is not None and _is_captured(sources):
+        entry = _entries.get(sources[0], {}).get(compute.__qualname__)
+        if entry is not None and entry.is_fresh(sources):
+            kept.append(entry.value)
+            return entry.value
     if _changes_unseen(sources) or (torch.is_grad_enabled() and any(source.requires_grad for source in sources)):
         return compute(*sources)
     entries = _entries.setdefault(sources[0], {})
@@ -70,6 +79,25 @@ def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
             torch.cuda.current_stream(value.device).synchronize()
         entry = entries[name] = _Entry(value, references, held, versions, _optimizer_steps)
     return entry.value
+
+
+@contextmanager
+def kept_by_graph() -> Iterator[list[Tensor]]:
+    """Within it, a CUDA graph that is captured reads what was derived before, where it lies, and does not compute it.
+
+    The list holds what it reads, and must live as long as the graph.
+    """
+    values: list[Tensor] = []
+    token = _kept.set(values)
+    try:
+        yield values
+    finally:
+        _kept.reset(token)
+
+
+def weights_mark(tensors: Iterable[Tensor]) -> tuple[Any, ...]:
+    """Differs from an earlier one where a tensor was changed or moved since, as far as that leaves a trace."""
+    return _optimizer_steps, *((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
 
 
 def forget_derived() -> None:
@@ -91,10 +119,13 @@ def _changes_unseen(sources: tuple[Tensor, ...]) -> bool:
 
     What is computed while a CUDA graph is captured is only recorded, and belongs to the graph.
     """
-    captured = sources[0].is_cuda and torch.cuda.is_current_stream_capturing()
     return (
-        captured
+        _is_captured(sources)
         or torch.compiler.is_compiling()
         or any(source.is_inference() for source in sources)
         or bool(why_not_plain(sources))
     )
+
+
+def _is_captured(sources: tuple[Tensor, ...]) -> bool:
+    return sources[0].is_cuda and torch.cuda.is_current_stream_capturing()

@@ -151,9 +151,10 @@ class StreamRows:
         active[indices] = True
         active = active.to(self._device)
         if self._graph_chunk is not None:
-            if chunk.shape not in self._graphs:
-                self._graphs[chunk.shape] = StepGraph(step, self.state, chunk)
-            return self._graphs[chunk.shape](chunk, counts, active)
+            graph = self._graphs.get(chunk.shape)
+            if graph is None or graph.is_stale():
+                graph = self._graphs[chunk.shape] = StepGraph(step, self.state, chunk)
+            return graph(chunk, counts, active)
         stepped = [self.rows[index] for index in indices]
         masked = any(row.seen < step.reach or row.missing for row in stepped) or min(valid[i] for i in indices) < frames
         span = None
