@@ -123,7 +123,7 @@ def conv_blocks(rows: int, columns: int, channels: int, dtype: torch.dtype, prec
         else:
             width //= 2
     inner = min(_inner(dtype, chip), max(16, _power_of_two(channels)))
-    # In float32 4 warps of sm_80 spill up to 83 times in 128 x 64 (three TF32 products), of sm_89 6 times in 64 x 128 (TF32).
+    # In float32, 4 warps spill: on sm_80 83 times in 128 x 64 (three TF32 products), on sm_89 6 times in 64 x 128.
     crowded = dtype == torch.float32 and _operands_in_registers(chip)
     return Blocks(height, width, inner, 3, 8 if height * width >= 128 * (64 if crowded else 128) else 4)
 
