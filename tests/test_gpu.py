@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from xcodec_fast import XcodecFeatureExtractor, backend
+from xcodec_fast import StreamingXcodecBatch, XcodecFeatureExtractor, backend
 from xcodec_fast.derived import derived
 
 pytestmark = [
@@ -136,7 +136,10 @@ def test_streams_as_cuda_graphs(pair, speech, options):
             tails = [streams.push_codes(rest), streams.flush_codes()]
             made.append(
                 [
-                    (torch.cat([*codes[row], rest[row]], -1), torch.cat([*audio[row], *(tail[row] for tail in tails)], -1))
+                    (
+                        torch.cat([*codes[row], rest[row]], -1),
+                        torch.cat([*audio[row], *(tail[row] for tail in tails)], -1),
+                    )
                     for row in (0, 1)
                 ]
             )
