@@ -15,7 +15,7 @@ ROOT = PACKAGE.parent
 LAYERS = (
     {"plain"},
     {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole", "raw_pipe", "mel"},
-    {"hub", "codes_info", "audio", "functional", "search", "pcm", "resampling", "chunk_codes"},
+    {"hub", "codes_info", "audio", "functional", "semantic_functional", "search", "pcm", "resampling", "chunk_codes"},
     {"config", "lines"},
     {"checks", "config_checks", "checkpoint", "quantizer", "features", "plot"},
     {"acoustic", "hubert", "pretrained", "rows"},

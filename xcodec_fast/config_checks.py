@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any
 
 from xcodec_fast.config import HubertConfig, WavLMConfig, XcodecConfig
-from xcodec_fast.functional import ACTIVATIONS
+from xcodec_fast.semantic_functional import ACTIVATIONS
 
 _MOST_QUANTIZERS = 1024
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import derived
-from xcodec_fast.functional import ACTIVATIONS, conv1d, own_group_norm, projections
+from xcodec_fast.functional import conv1d
 from xcodec_fast.intervals import Interval, conv_length, keep, through
+from xcodec_fast.semantic_functional import ACTIVATIONS, own_group_norm, projections
 
 
 class FrontEndLayer(nn.Module):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from xcodec_fast.config import WavLMConfig
-from xcodec_fast.functional import relative_position_buckets
 from xcodec_fast.hubert import Attention, PositionalConv, SemanticModel, Transformer
+from xcodec_fast.semantic_functional import relative_position_buckets
 
 
 class GatedAttention(Attention):
