@@ -21,8 +21,8 @@ from xcodec_fast.plain import is_plain
 
 # Kernels, unlike the layouts of their weights, are imported where they run: Triton may be absent.
 
-# Positions up to which, on a CPU, a transposed convolution is better computed as a product: 8 of 1024 channels by 8 take
-# one core 11 ms instead of 56 (torch 2.13).
+# Positions up to which a CPU better computes a transposed convolution as a product: 8 of 1024 channels, upsampled by 8,
+# take one core 11 ms instead of 56 (torch 2.13).
 _FEW_FRAMES = 64
 Then = Tensor | Literal["gelu", "elu"] | None  # what follows: Snake with this alpha, "gelu", "elu", or nothing
 
