@@ -20,7 +20,13 @@ class StepGraph:
     """
 
     def __init__(self, step: Step, state: StreamState, chunk: Tensor) -> None:
-        self._weights = [*step.model.parameters(), *step.model.buffers()]
+        self._weights = [
+            (owner, name, tensor)
+            for module in step.model.modules()
+            for owner in (module._parameters, module._buffers)
+            for name, tensor in owner.items()
+            if tensor is not None
+        ]
         self._chunk, self._valid = chunk.clone(), torch.zeros_like(state.seen)
         self._active = torch.zeros_like(state.seen, dtype=torch.bool)
         self._graph = torch.cuda.CUDAGraph()
@@ -31,20 +37,26 @@ class StepGraph:
             for _ in range(2):
                 step(state, self._chunk, self._valid, self._active)
         stream.wait_stream(aside)
-        with kept_by_graph() as self._derived, torch.cuda.graph(self._graph):
+        capture = torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local")
+        with torch.cuda.device(chunk.device), kept_by_graph() as self._derived, capture:
             self._out, after = step(state, self._chunk, self._valid, self._active)
             for tensor, new in zip(state.tensors(), after.tensors(), strict=True):
                 tensor.copy_(new)
-        self._mark = weights_mark(self._weights)
+        self._mark = self._marked()
 
     def is_stale(self) -> bool:
         """Whether weights have changed since the capture, so that what was derived from them has too."""
-        return weights_mark(self._weights) != self._mark
+        replaced = any(owner.get(name) is not tensor for owner, name, tensor in self._weights)
+        return replaced or self._marked() != self._mark
+
+    def _marked(self) -> tuple[object, ...]:
+        return weights_mark(tensor for _, _, tensor in self._weights)
 
     def __call__(self, chunk: Tensor, valid: Tensor, active: Tensor) -> Tensor:
         """The step's output, as a copy: the graph's own is overwritten by the next replay."""
         self._chunk.copy_(chunk)
         self._valid.copy_(valid)
         self._active.copy_(active)
-        self._graph.replay()
+        with torch.cuda.device(self._chunk.device):
+            self._graph.replay()
         return self._out.clone()

@@ -96,8 +96,11 @@ def kept_by_graph() -> Iterator[list[Tensor]]:
 
 
 def weights_mark(tensors: Iterable[Tensor]) -> tuple[Any, ...]:
-    """Differs from an earlier one where a tensor was changed or moved since, as far as that leaves a trace."""
-    return _optimizer_steps, *((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
+    """Differs from an earlier one where a tensor was changed or moved since, as far as that leaves a trace.
+
+    A fused optimizer's step leaves none.
+    """
+    return tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
 
 
 def forget_derived() -> None:

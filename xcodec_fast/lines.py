@@ -14,7 +14,7 @@ A step brings n new frames. A layer of rate u (positions a frame) then computes 
 
 Everything outside a row's own positions counts as zero, as the whole's padding does. Position i of a buffer that
 begins `left` before is inside [0, N u) exactly where left - seen u <= i < left + (valid - missing) u; the mask falls on
-line and new input together. So what a line holds from before a start never matters, and two integers reset a row.
+line and new input together. So what a line holds from before a start is never read, and two integers reset a row.
 """
 
 from __future__ import annotations

@@ -13,10 +13,12 @@ _FULL_SCALE = {"int16": 1 << 15, "int32": 1 << 31}
 
 
 def as_samples(chunk: Any, name: str, dtype: torch.dtype, check: bool) -> Tensor:
-    """Mono PCM, `[n]`, `[1, n]` or `[1, 1, n]`, -> samples `[n]` in [-1, 1] of the dtype, on the CPU, as a copy.
+    """Mono PCM, `[n]`, `[1, n]` or `[1, 1, n]`, -> a copy on the CPU, samples `[n]` in [-1, 1].
 
-    Raises TypeError where it is no array, ValueError on another shape or dtype and, with `check`, NaN or infinity.
+    `dtype` is the model's: for float64 they are float64, else float32. Raises TypeError where it is no array,
+    ValueError on another shape or dtype and, with `check`, on what is NaN or infinite in the model's dtype.
     """
+    own = torch.float64 if dtype == torch.float64 else torch.float32
     if isinstance(chunk, np.ndarray):
         if chunk.dtype.name not in ("float32", "float64", *_FULL_SCALE):
             raise ValueError(_wrong_dtype(name, chunk.dtype.name))
@@ -30,11 +32,10 @@ def as_samples(chunk: Any, name: str, dtype: torch.dtype, check: bool) -> Tensor
         raise ValueError(_wrong_dtype(name, kind))
     samples = chunk.detach().flatten().cpu()
     if kind in _FULL_SCALE:
-        return (samples.double() / _FULL_SCALE[kind]).to(dtype)
-    if check and not bool(samples.isfinite().all()):
-        bad = int((~samples.isfinite()).sum())
+        return (samples.double() / _FULL_SCALE[kind]).to(own)
+    if check and (bad := int((~samples.to(dtype).isfinite()).sum())):
         raise ValueError(f"{name} holds {bad} NaN or infinite of {len(samples)} samples; all must be finite")
-    return samples.to(dtype, copy=True)
+    return samples.to(own, copy=True)
 
 
 def _wrong_dtype(name: str, kind: str) -> str:
@@ -44,12 +45,10 @@ def _wrong_dtype(name: str, kind: str) -> str:
 class Queue:
     """What has arrived and waits: positions along the last axis of tensors `[..., n]` that are otherwise alike."""
 
-    def __init__(self, *pieces: Tensor) -> None:
+    def __init__(self) -> None:
         self._pieces: deque[Tensor] = deque()
         self._dropped = 0  # positions of the first piece
         self._length = 0
-        for piece in pieces:
-            self.append(piece)
 
     def __len__(self) -> int:
         return self._length

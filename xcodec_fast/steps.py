@@ -19,7 +19,7 @@ from torch import Tensor
 from xcodec_fast.acoustic import AcousticEncoder, ResidualUnit, Snake1d
 from xcodec_fast.chunk_codes import chunk_codes
 from xcodec_fast.functional import conv1d
-from xcodec_fast.intervals import Interval
+from xcodec_fast.intervals import Interval, keep
 from xcodec_fast.lines import StreamState, Walk, inputs_read
 from xcodec_fast.windows import Windows
 
@@ -186,8 +186,8 @@ class DecodeWindowStep(Step):
         before = walk.replaced(after)
         w = (torch.arange(hop, dtype=new.dtype, device=new.device) + 0.5) / hop
         begun = (walk.seen > windows.lookahead)[:, None, None]  # a chunk came before this one
-        w = torch.where(begun, w, 1)
-        return torch.cat([(1 - w) * before + w * new[..., :hop], new[..., hop:]], -1)
+        faded = torch.where(begun, (1 - w) * before + w * new[..., :hop], new[..., :hop])
+        return torch.cat([faded, new[..., hop:]], -1)
 
 
 def encoder_extents(encoder: AcousticEncoder, lookahead: int) -> list[Extent]:
@@ -232,5 +232,7 @@ def _window(walk: Walk, chunk: Tensor, windows: Windows, span: Span) -> tuple[Te
         return window[..., span[0] * unit : span[1] * unit], None, windows.left - span[0]
     # At least one frame, also of rows that have none: a softmax over nothing is NaN.
     start = (windows.lookahead + windows.left - walk.seen).clamp(0, windows.frames - 1)
-    stop = windows.lookahead + windows.left + walk.present
-    return window, Interval(start, (stop - start).clamp(min=1)), windows.left
+    length = (windows.lookahead + windows.left + walk.present - start).clamp(min=1)
+    # What the line holds from before a row's start is another stream's.
+    window = keep(window, Interval(start * unit, length * unit))
+    return window, Interval(start, length), windows.left

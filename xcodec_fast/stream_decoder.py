@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,15 @@ class StreamDecoder(StreamSide):
     """Codes `[1, Q, f]` in, audio `[1, 1, t]` out: exact, or in windows where there are any."""
 
     def __init__(
-        self, model: XcodecModel, batch: int, chunk: int, windows: Windows | None, sample_rate: int, graphs: bool
+        self,
+        model: XcodecModel,
+        batch: int,
+        chunk: int,
+        windows: Windows | None,
+        sample_rate: int,
+        cuda_graph: bool | None,
     ) -> None:
-        super().__init__(model, batch, (model.config.sample_rate, sample_rate), chunk if graphs else None)
+        super().__init__(model, batch, (model.config.sample_rate, sample_rate), chunk, cuda_graph)
         self._windows = windows
         self._stages = model.config.num_quantizers
 
@@ -32,6 +39,10 @@ class StreamDecoder(StreamSide):
         return DecodeWindowStep(self.model, self._windows, self._stages)
 
     @property
+    def _channels(self) -> int:
+        return self._stages
+
+    @property
     def _out_unit(self) -> int:
         return self.model.config.hop_length
 
@@ -39,15 +50,15 @@ class StreamDecoder(StreamSide):
         """Codes by row -> each row's audio. Raises as `decode` does, and ValueError on rows of unequal Q."""
         name = "audio_codes" if self._batch == 1 else "audio_codes[{}]"
         pieces = {row: self._checked(piece, name.format(row), check) for row, piece in codes.items()}
-        self._agree([piece.shape[0] for piece in pieces.values() if piece.shape[1]])
-        rows = self._made()
+        self._take_stages({piece.shape[0] for piece in pieces.values() if piece.shape[1]})
+        rows = self._open(pieces, "flush_codes")
         for index, piece in pieces.items():
             rows.arrive(index, piece)
         rows.advance()
         return self._taken(())
 
-    def flush(self, indices: Iterable[int]) -> list[Tensor]:
-        """The rest of the audio of some rows, which then start anew; empty for the others."""
+    def flush(self, indices: Collection[int]) -> list[Tensor]:
+        """The rest of the audio of some rows, which then start anew."""
         rows = self._made()
         for index in indices:
             rows.end(index)
@@ -61,11 +72,19 @@ class StreamDecoder(StreamSide):
         state = super().state_dict(index)
         return None if state is None else {**state, "stages": self._stages}
 
-    def check_state(self, state: dict[str, Any] | None) -> None:
-        """Raises ValueError where a row's state is that of another model or of other settings."""
+    def check_states(self, indices: Sequence[int], states: Sequence[dict[str, Any] | None]) -> None:
+        """Raises ValueError where a state, to be loaded into a row, does not fit."""
+        stages = {state["stages"] for state in states if state is not None}
+        self._check_stages(stages, indices)
+        checked = copy(self)  # its rows would be those of these stages
+        checked._take_stages(stages, indices)
+        super(StreamDecoder, checked).check_states(indices, states)
+
+    def load_state_dict(self, index: int, state: dict[str, Any] | None) -> None:
+        """A row goes on where the state was taken."""
         if state is not None:
-            self._agree([state["stages"]])
-        super().check_state(state)
+            self._take_stages({state["stages"]}, [index])
+        super().load_state_dict(index, state)
 
     def _checked(self, codes: Any, name: str, check: bool) -> Tensor:
         """`[Q, f]`, int64, on the CPU."""
@@ -81,19 +100,21 @@ class StreamDecoder(StreamSide):
             checks.check_code_range(codes, config.codebook_size, name)
         return codes
 
-    def _agree(self, stages: list[int]) -> None:
-        """All streams that have begun have codes of as many stages; a step is made for these."""
-        others = [stage for stage in stages if stage != self._stages]
-        if not others:
-            return
-        if len(set(stages)) > 1 or any(map(self.has_begun, range(self._batch))):
+    def _check_stages(self, stages: set[int], ending: Collection[int]) -> None:
+        """Raises ValueError unless all rows, but for those that end now, agree on the stages of their codes."""
+        stages = stages | {self._stages for row in range(self._batch) if row not in ending and self.has_begun(row)}
+        if len(stages) > 1:
             raise ValueError(
-                f"audio_codes has {others[0]} stages, but the streams that have begun have {self._stages}: all streams "
-                "of a batch, from their start to flush_codes(), must have the same"
+                f"audio_codes of {' and '.join(map(str, sorted(stages)))} stages cannot share a stream or batch: from "
+                "a start to flush_codes() on, all must have the same number"
             )
-        self._stages, self._rows = others[0], None
 
-    def _taken(self, ended: Iterable[int]) -> list[Tensor]:
+    def _take_stages(self, stages: set[int], ending: Collection[int] = ()) -> None:
+        self._check_stages(stages, ending)
+        for stage in stages - {self._stages}:
+            self._stages, self._rows = stage, None
+
+    def _taken(self, ended: Collection[int]) -> list[Tensor]:
         rows, model = self._made(), self.model
         taken = []
         for index in range(self._batch):

@@ -19,9 +19,15 @@ class StreamEncoder(StreamSide):
     """PCM in, codes `[1, Q, f]` out."""
 
     def __init__(
-        self, model: XcodecModel, batch: int, windows: Windows, bandwidth: float, sample_rate: int, graphs: bool
+        self,
+        model: XcodecModel,
+        batch: int,
+        windows: Windows,
+        bandwidth: float,
+        sample_rate: int,
+        cuda_graph: bool | None,
     ) -> None:
-        super().__init__(model, batch, (sample_rate, model.config.sample_rate), windows.chunk if graphs else None)
+        super().__init__(model, batch, (sample_rate, model.config.sample_rate), windows.chunk, cuda_graph)
         self._windows, self._bandwidth = windows, bandwidth
         self._none = torch.zeros(1, model.quantizer.stages(bandwidth), 0, dtype=torch.int64)
 
@@ -29,26 +35,29 @@ class StreamEncoder(StreamSide):
         return EncodeStep(self.model, self._windows, self._bandwidth)
 
     @property
+    def _channels(self) -> int:
+        return 1
+
+    @property
     def _out_unit(self) -> int:
         return 1
 
     def push(self, chunks: Mapping[int, Any], check: bool) -> list[Tensor]:
         """Chunks by row -> each row's codes. Raises as `as_samples` does, with every row as it was."""
-        dtype = torch.float64 if self.model.dtype == torch.float64 else torch.float32
         name = "chunk" if self._batch == 1 else "chunks[{}]"
-        pieces = {row: as_samples(chunk, name.format(row), dtype, check) for row, chunk in chunks.items()}
-        rows = self._made()
+        pieces = {row: as_samples(chunk, name.format(row), self.model.dtype, check) for row, chunk in chunks.items()}
+        rows = self._open(pieces, "flush")
         for index, piece in pieces.items():
             rows.arrive(index, self._resampled(index, piece)[None])
         rows.advance()
         return self._taken()
 
     def flush(self, indices: Iterable[int]) -> list[Tensor]:
-        """The rest of the codes of some rows, which then start anew; empty for the others."""
+        """The rest of the codes of some rows, which then start anew."""
         rows = self._made()
         for index in indices:
             if rows.rows[index].end is None:
-                rows.arrive(index, self._resampled(index, torch.zeros(0), last=True)[None])
+                rows.arrive(index, self._resampled(index, torch.zeros(0, device="cpu"), last=True)[None])
                 rows.end(index)
         rows.advance()
         taken = self._taken()

@@ -39,21 +39,21 @@ class StreamRows:
         out_unit: positions of the output a frame.
         graph_chunk: frames of the captured steps (of one frame besides, where the step takes any number); None: no CUDA
             graphs.
+        channels: of the input.
     """
 
-    def __init__(self, step: Step, batch: int, out_unit: int, graph_chunk: int | None) -> None:
-        self.step = step
+    def __init__(self, step: Step, batch: int, out_unit: int, graph_chunk: int | None, channels: int = 1) -> None:
+        self.step, self.channels = step, channels
         self.state = step.fresh(batch)
         self.rows = [Row(step.first) for _ in range(batch)]
         self._device = self.state.seen.device
         self._out_unit, self._graph_chunk = out_unit, graph_chunk
         self._graphs: dict[torch.Size, StepGraph] = {}
-        self._channels = 1  # of the input
 
     def has_begun(self, index: int) -> bool:
         """Whether a row has got anything since its start."""
         row = self.rows[index]
-        return row.seen != self.step.first or len(row.waiting) > 0 or row.end is not None
+        return row.seen != self.step.first or len(row.waiting) + len(row.ready) > 0 or row.end is not None
 
     def arrive(self, index: int, piece: Tensor) -> None:
         """More of a row's input, `[C, n]`, on the CPU."""
@@ -61,12 +61,12 @@ class StreamRows:
         if piece.shape[-1] and row.seen == self.step.first < 0 and not len(row.waiting):
             row.waiting.append(piece.new_zeros(piece.shape[0], -self.step.first * self.step.unit))
         row.waiting.append(piece)
-        self._channels = piece.shape[0]
 
     def end(self, index: int) -> None:
         """A row's input has ended: what waits is its last, filled up with zeros to a whole frame."""
         row = self.rows[index]
-        row.end = max(0, row.seen + -(-len(row.waiting) // self.step.unit))
+        if row.end is None:  # else this was said before, and a step has failed since
+            row.end = max(0, row.seen + -(-len(row.waiting) // self.step.unit))
 
     def advance(self) -> None:
         """Makes every step for which some row is due; what it gives is added to the rows' `ready`."""
@@ -93,11 +93,13 @@ class StreamRows:
     def state_dict(self, index: int) -> dict[str, Any]:
         """A copy of a row's state, on the CPU."""
         row = self.rows[index]
-        waiting = row.waiting.all()
+        waiting, ready = row.waiting.all(), row.ready.all()
         return {
             "seen": row.seen,
             "missing": row.missing,
+            "end": row.end,
             "waiting": None if waiting is None else waiting.clone(),
+            "ready": None if ready is None else ready.to("cpu", copy=True),
             "lines": [line[index].to("cpu", copy=True) for line in self.state.lines],
         }
 
@@ -107,20 +109,27 @@ class StreamRows:
         own = [(str(line.dtype), list(line.shape[1:])) for line in self.state.lines]
         if given != own:
             raise ValueError(f"the state has the lines {given}, but this model with these settings has {own}")
+        waiting, ready = state["waiting"], state["ready"]
+        fits = all(isinstance(state[name], int) for name in ("seen", "missing"))
+        fits = fits and (state["end"] is None or isinstance(state["end"], int))
+        fits = fits and (waiting is None or (waiting.ndim, waiting.shape[0]) == (2, self.channels))
+        if not (fits and (ready is None or ready.ndim == 3)):
+            raise ValueError("the state is damaged: its counts or what waits in it are not what state_dict() gave")
 
     def load_state_dict(self, index: int, state: dict[str, Any]) -> None:
         """A row goes on where the state was taken."""
-        row = Row(state["seen"], state["missing"])
+        row = Row(state["seen"], state["missing"], state["end"])
         if state["waiting"] is not None:
             row.waiting.append(state["waiting"].clone())
-            self._channels = state["waiting"].shape[0]
+        if state["ready"] is not None:
+            row.ready.append(state["ready"].to(self._device, copy=True))
         for line, kept in zip(self.state.lines, state["lines"], strict=True):
             line[index] = kept.to(line.device)
         self._place(index, row)
 
     def _place(self, index: int, row: Row) -> None:
-        self.rows[index] = row
         self.state.seen[index], self.state.missing[index] = row.seen, row.missing
+        self.rows[index] = row
 
     def _to_go(self, row: Row) -> int:
         """Frames that a row could be stepped by now."""
@@ -142,12 +151,12 @@ class StreamRows:
 
     def _run(self, frames: int, indices: list[int], valid: list[int]) -> Tensor:
         step, solo, length = self.step, len(self.rows) == 1, frames * self.step.unit
-        chunk = torch.zeros(len(self.rows), self._channels, length, dtype=step.dtype)
+        chunk = torch.zeros(len(self.rows), self.channels, length, dtype=step.dtype, device="cpu")
         for index in indices:
             if (piece := self.rows[index].waiting.head(length)) is not None:
                 chunk[index, :, : piece.shape[-1]] = piece
         chunk, counts = chunk.to(self._device), torch.tensor(valid, device=self._device)
-        active = torch.zeros(len(self.rows), dtype=torch.bool)
+        active = torch.zeros(len(self.rows), dtype=torch.bool, device="cpu")
         active[indices] = True
         active = active.to(self._device)
         if self._graph_chunk is not None:
@@ -168,7 +177,8 @@ class StreamRows:
         first = row.seen - self.step.lag
         low, high = max(first, 0), first + frames if row.end is None else min(first + frames, row.end)
         if low < high:
-            row.ready.append(out[index : index + 1, :, (low - first) * unit : (high - first) * unit])
+            piece = out[index : index + 1, :, (low - first) * unit : (high - first) * unit]
+            row.ready.append(piece.clone())  # a view would keep the other rows' too
         row.waiting.drop(frames * self.step.unit)
         row.seen += frames
         row.missing += frames - valid

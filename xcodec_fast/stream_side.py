@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -18,22 +18,30 @@ class StreamSide(ABC):
     """B streams in one direction.
 
     Args:
-        model: as it is when a stream begins; a stream that has begun ends on a model of the same dtype and device.
+        model: as it is when a stream begins; one that has begun must end on a model of the same dtype and device.
         batch: B.
         rates: Hz, of the audio before and after resampling.
-        graph_chunk: as `StreamRows` takes it.
+        chunk: frames of the chunks.
+        cuda_graph: whether steps are captured; None: on a CUDA device.
     """
 
-    def __init__(self, model: XcodecModel, batch: int, rates: tuple[int, int], graph_chunk: int | None) -> None:
+    def __init__(
+        self, model: XcodecModel, batch: int, rates: tuple[int, int], chunk: int, cuda_graph: bool | None
+    ) -> None:
         self.model = model
-        self._batch, self._rates, self._graph_chunk = batch, rates, graph_chunk
+        self._batch, self._rates, self._chunk, self._cuda_graph = batch, rates, chunk, cuda_graph
         self._rows: StreamRows | None = None
+        self._resamplers: list[Resampler | None] = [None] * batch
         self._made_for: Any = None
-        self._resamplers = [self._resampler() for _ in range(batch)]
 
     @abstractmethod
     def _step(self) -> Step:
         """The step that the rows make, of the model as it is."""
+
+    @property
+    @abstractmethod
+    def _channels(self) -> int:
+        """Of the input."""
 
     @property
     @abstractmethod
@@ -50,9 +58,9 @@ class StreamSide(ABC):
     def reset(self, indices: Iterable[int]) -> None:
         """Rows start anew."""
         for index in indices:
-            self._resamplers[index] = self._resampler()
             if self._rows is not None:
                 self._rows.reset(index)
+                self._resamplers[index] = self._resampler()
 
     def state_dict(self, index: int) -> dict[str, Any] | None:
         """A row's state; None where it has not begun."""
@@ -64,10 +72,15 @@ class StreamSide(ABC):
             "resampler": None if resampler is None else resampler.state_dict(),
         }
 
-    def check_state(self, state: dict[str, Any] | None) -> None:
-        """Raises ValueError where a row's state is that of another model or of other settings."""
-        if state is not None:
+    def check_states(self, indices: Sequence[int], states: Sequence[dict[str, Any] | None]) -> None:
+        """Raises ValueError where a state, to be loaded into a row, is of another model or of other settings."""
+        for state in filter(None, states):
             self._made().check_state(state["row"])
+            resampler = state["resampler"]
+            if (resampler is None) != (self._rates[0] == self._rates[1]) or (
+                resampler is not None and set(resampler) != {"input", "start", "got"}
+            ):
+                raise ValueError("the state is damaged: it is not what state_dict() gave")
 
     def load_state_dict(self, index: int, state: dict[str, Any] | None) -> None:
         """A row goes on where the state was taken."""
@@ -81,15 +94,26 @@ class StreamSide(ABC):
         """Raises RuntimeError where the model has changed under a stream."""
         made_for = self.model.dtype, self.model.device
         if self._rows is not None and made_for != self._made_for:
-            if any(self._rows.has_begun(index) for index in range(self._batch)):
+            if any(map(self.has_begun, range(self._batch))):
                 raise RuntimeError(
                     f"the model was {self._made_for} when this stream began, but is now {made_for}: reset() the stream"
                 )
             self._rows = None
         if self._rows is None:
-            self._rows = StreamRows(self._step(), self._batch, self._out_unit, self._graph_chunk)
+            graphs = self.model.device.type == "cuda" if self._cuda_graph is None else self._cuda_graph
+            graph_chunk = self._chunk if graphs else None
+            self._rows = StreamRows(self._step(), self._batch, self._out_unit, graph_chunk, self._channels)
+            self._resamplers = [self._resampler() for _ in range(self._batch)]
             self._made_for = made_for
         return self._rows
+
+    def _open(self, indices: Iterable[int], flush: str) -> StreamRows:
+        """The rows, where some of them may take more. Raises RuntimeError where one's end was not finished."""
+        rows = self._made()
+        for index in indices:
+            if rows.rows[index].end is not None:
+                raise RuntimeError(f"{flush}() has not finished, as it raised: call it again, or reset()")
+        return rows
 
     def _resampler(self) -> Resampler | None:
         source_rate, target_rate = self._rates

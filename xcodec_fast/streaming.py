@@ -7,21 +7,35 @@ codes; with a shorter `decode_lookahead_ms`, of windows of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import cached_property
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from xcodec_fast import checks
 from xcodec_fast.audio import check_rate
+from xcodec_fast.derived import weights_mark
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.resampling import largest_lag
 from xcodec_fast.stream_decoder import StreamDecoder
 from xcodec_fast.stream_encoder import StreamEncoder
 from xcodec_fast.windows import StreamSettings, Windows, check_duration, in_frames
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _without_autograd(method: Method) -> Method:
+    """No gradients, but also no inference mode: a state made within one could not be changed outside."""
+
+    @wraps(method)
+    def call(*args: Any, **keywords: Any) -> Any:
+        with torch.inference_mode(False), torch.no_grad():
+            return method(*args, **keywords)
+
+    return cast(Method, call)
 
 
 class StreamingXcodecBatch:
@@ -36,6 +50,9 @@ class StreamingXcodecBatch:
         decode_lookahead_ms: None for exact decoding, which waits for all that the decoder's layers read (200 ms at the
             default config); a shorter one decodes in windows of `chunk_ms`, with a crossfade of one frame.
         cuda_graph: whether steps are captured as CUDA graphs; None: where the model is on a CUDA device.
+
+    The acoustic layers must be plain: a step would leave out what hooks or adapters on them do, and so refuses them
+    with a TypeError when a stream begins.
 
     Attributes: latency_ms, from a sample's arrival to its codes at the latest; decode_latency_ms, from a code's to its
     audio; both with the resampler's.
@@ -70,20 +87,19 @@ class StreamingXcodecBatch:
         check_rate(self.sample_rate)
         self.decode_lookahead_ms = decode_lookahead_ms
         decode_windows = _decode_windows(model, windows.chunk, decode_lookahead_ms, frame_ms)
-        on_cuda = model.device.type == "cuda"
-        if cuda_graph and not on_cuda:
+        if cuda_graph and model.device.type != "cuda":
             raise ValueError(f"cuda_graph is True, but the model is on {model.device}")
-        graphs = on_cuda if cuda_graph is None else cuda_graph
 
         self._model, self.batch_size = model, batch_size
+        self._hashed: tuple[Any, str] | None = None
         self.latency_ms = float((windows.chunk + windows.lookahead) * frame_ms)
         self.latency_ms += 1000 * largest_lag(self.sample_rate, config.sample_rate)
         waits = windows.chunk - 1 + decode_windows.lookahead if decode_windows else model.acoustic_decoder.context()
         self.decode_latency_ms = float(waits * frame_ms) + 1000 * largest_lag(config.sample_rate, self.sample_rate)
-        self._encoder = StreamEncoder(model, batch_size, windows, self.bandwidth, self.sample_rate, graphs)
-        self._decoder = StreamDecoder(model, batch_size, windows.chunk, decode_windows, self.sample_rate, graphs)
+        self._encoder = StreamEncoder(model, batch_size, windows, self.bandwidth, self.sample_rate, cuda_graph)
+        self._decoder = StreamDecoder(model, batch_size, windows.chunk, decode_windows, self.sample_rate, cuda_graph)
 
-    @torch.no_grad()
+    @_without_autograd
     def push(self, chunks: Sequence[Any], *, check: bool = True) -> list[Tensor]:
         """A chunk of audio for each row, None for nothing -> each row's codes `[1, Q, f]`, int64.
 
@@ -91,18 +107,19 @@ class StreamingXcodecBatch:
         float64 in [-1, 1], int16 or int32. `check=False` leaves out the look for NaN and infinity.
 
         Raises TypeError and ValueError on what is not that; every stream then goes on as if it had not been given.
+        After any other error, such as a lack of memory, it counts as given: its codes come with the next push.
         """
         return self._encoder.push(self._given(chunks, "chunks"), check)
 
-    @torch.no_grad()
+    @_without_autograd
     def flush(self, rows: Sequence[int] | None = None) -> list[Tensor]:
         """Ends the audio of some rows, None for all: the rest of their codes, of a last frame filled up with zeros.
 
-        Their encoders then start anew. The other rows get no codes.
+        Their encoders then start anew.
         """
         return self._encoder.flush(self._indices(rows))
 
-    @torch.no_grad()
+    @_without_autograd
     def push_codes(self, audio_codes: Sequence[Any], *, check: bool = True) -> list[Tensor]:
         """Codes `[1, Q, f]` for each row, f >= 0, None for nothing -> each row's audio `[1, 1, t]` at `sample_rate`.
 
@@ -114,19 +131,19 @@ class StreamingXcodecBatch:
         """
         return self._decoder.push(self._given(audio_codes, "audio_codes"), check)
 
-    @torch.no_grad()
+    @_without_autograd
     def flush_codes(self, rows: Sequence[int] | None = None) -> list[Tensor]:
         """Ends the codes of some rows, None for all: the rest of their audio. Their decoders then start anew."""
         return self._decoder.flush(self._indices(rows))
 
-    @torch.no_grad()
+    @_without_autograd
     def reset(self, rows: Sequence[int] | None = None) -> None:
         """Some rows, None for all, start anew; what they held is dropped."""
         indices = self._indices(rows)
         self._encoder.reset(indices)
         self._decoder.reset(indices)
 
-    @torch.no_grad()
+    @_without_autograd
     def state_dict(self, rows: Sequence[int] | None = None) -> dict[str, Any]:
         """Copies of the states of some rows, None for all: tensors on the CPU and plain values, for `torch.save`."""
         return {
@@ -137,7 +154,7 @@ class StreamingXcodecBatch:
             ],
         }
 
-    @torch.no_grad()
+    @_without_autograd
     def load_state_dict(self, state: dict[str, Any], rows: Sequence[int] | None = None) -> None:
         """Some rows, None for all, go on where the rows of `state` were.
 
@@ -151,21 +168,27 @@ class StreamingXcodecBatch:
         indices = self._indices(rows)
         if len(state["rows"]) != len(indices):
             raise ValueError(f"the state has {len(state['rows'])} rows, but {len(indices)} are to be loaded")
-        for row in state["rows"]:
-            self._encoder.check_state(row["encoder"])
-            self._decoder.check_state(row["decoder"])
+        try:
+            self._encoder.check_states(indices, [row["encoder"] for row in state["rows"]])
+            self._decoder.check_states(indices, [row["decoder"] for row in state["rows"]])
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"the state is damaged: it is not what state_dict() gave ({error!r})") from error
+        self._encoder.reset(indices)
+        self._decoder.reset(indices)
         for index, row in zip(indices, state["rows"], strict=True):
             self._encoder.load_state_dict(index, row["encoder"])
             self._decoder.load_state_dict(index, row["decoder"])
 
-    @cached_property
     def _codebooks(self) -> str:
-        return self._model.quantizer.codebooks_hash().hex()
+        mark = weights_mark(self._model.quantizer.codebooks)
+        if self._hashed is None or self._hashed[0] != mark:
+            self._hashed = mark, self._model.quantizer.codebooks_hash().hex()
+        return self._hashed[1]
 
     def _settings(self) -> dict[str, Any]:
         settings = self.settings
         return {
-            "codebooks": self._codebooks,
+            "codebooks": self._codebooks(),
             "chunk_ms": float(settings.chunk_ms),
             "lookahead_ms": float(settings.lookahead_ms),
             "left_context_ms": float(settings.left_context_ms),

@@ -52,11 +52,14 @@ class Windows:
 
     @property
     def first(self) -> int:
-        """The frame, 0 or before it, with which steps of `chunk` frames begin that end where windows do."""
+        """The frame from which steps of `chunk` frames are counted, so that each ends with a window: 0 or below."""
         return self.lookahead + -self.lookahead // self.chunk * self.chunk
 
     def span(self, seen: int, present: int) -> tuple[int, int]:
-        """Of the window of a step from frame `seen` on, the frames that the clip has, `present` of those from there."""
+        """The part of a window that a clip has.
+
+        The window ends `chunk` frames after frame `seen`, from which on the clip has `present` frames.
+        """
         return max(0, self.left + self.lookahead - seen), self.left + self.lookahead + present
 
     def needed(self, n: int) -> int:
