@@ -109,7 +109,9 @@ def test_float32_follows_pytorchs_setting_for_convolutions():
 
 
 @interpreted
-@pytest.mark.parametrize("name", ["hubert", "wavlm-stable", "codebook-300", "ratio-3"])
+@pytest.mark.parametrize(
+    "name", ["hubert", "wavlm-stable", *(pytest.param(n, marks=pytest.mark.slow) for n in ("codebook-300", "ratio-3"))]
+)
 def test_whole_models(pair, speech, launched, name):
     """Encode, unequal rows, and decode: the codes and the audio of the PyTorch branch."""
     model = pair(name).ours

@@ -115,7 +115,9 @@ def test_captured_steps_have_two_shapes(tiny, speech, monkeypatch):
 
     monkeypatch.setattr("xcodec_fast.stream_rows.StepGraph", Stand)
     original = StreamRows.__init__
-    monkeypatch.setattr(StreamRows, "__init__", lambda self, step, batch, unit, _: original(self, step, batch, unit, 4))
+    monkeypatch.setattr(
+        StreamRows, "__init__", lambda self, step, batch, unit, _, n: original(self, step, batch, unit, 4, n)
+    )
     options: dict[str, Any] = {"chunk_ms": 80, "lookahead_ms": 20}
     batch = StreamingXcodecBatch(tiny, 2, **options)
     clips = (speech[:9000], speech[3000:8000])

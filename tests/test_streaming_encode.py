@@ -16,6 +16,7 @@ from .streams import cut, defined_codes, encoded, settings_of
 SIZES = (0, 1, 7, 160, 320, 441, 1000, 4000)
 # chunk, left context, lookahead in frames; around 28, which the acoustic encoder reads on each side, and past the clip.
 FRAMES = ((2, 28, 0), (8, 50, 0), (4, 10, 3), (3, 0, 1), (5, 27, 2), (3, 29, 5), (5, 40, 33), (40, 30, 4), (80, 0, 0))
+COMMON = ("hubert", "wavlm-stable", "hop-640", "ratio-3")
 LENGTHS = (1, 3000, 79, 5000, 320, 9000, 2100)
 
 
@@ -32,7 +33,11 @@ def doubles(pair):
     return get
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+# The others differ in layers that a stream runs as they are, and are slow only in being many.
+@pytest.mark.parametrize(
+    "name",
+    [name if name in COMMON else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS],
+)
 def test_codes_are_those_of_their_windows(doubles, speech, name):
     model, index = doubles(name), list(CONFIGS).index(name)
     for frames in FRAMES[index % 3 :: 3]:
@@ -199,4 +204,5 @@ def test_codes_are_as_late_as_said(tiny, rate, frame):
         for _ in range(stream.push(np.zeros(frame, np.float32)).shape[-1] // 2):
             late.append(1000 * end / rate - 40 * chunks)
             chunks += 1
-    assert stream.latency_ms - 0.1 <= max(late) <= stream.latency_ms + 10.1
+    # To the push: what is ready goes out with one, and the resampler need not lag most where a chunk ends.
+    assert abs(max(late) - stream.latency_ms) <= 10.1
