@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from xcodec_fast import functional
 from xcodec_fast.functional import conv1d
@@ -38,3 +39,10 @@ def test_a_layer_with_a_hook_is_refused_where_its_call_would_be_left_out():
     conv.register_forward_hook(lambda *_: None)
     with pytest.raises(TypeError, match=r"Conv1d\(4, 4.*hooks"):
         conv1d(torch.randn(1, 4, 9), conv, padding=0)
+
+
+def test_a_profiler_of_all_modules_may_look_on():
+    conv = torch.nn.Conv1d(4, 4, 3)
+    with FlopCounterMode(display=False) as counter:
+        conv1d(torch.randn(1, 4, 9), conv, padding=0)
+    assert counter.get_total_flops() > 0

@@ -69,7 +69,7 @@ def conv1d(
         x = keep(x, interval)
         if padding is None:
             y = conv(x)
-        elif is_plain(conv):
+        elif is_plain(conv, but_for_global_hooks=True):
             y = _convolved(x, conv, conv.weight, conv.bias, padding)
         else:
             raise TypeError(f"a stream reads a layer's weight, but {conv} has hooks, or a class or forward of its own")

@@ -14,10 +14,11 @@ from torch.nn.utils.parametrize import is_parametrized
 _KINDS = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear)
 
 
-def is_plain(layer: Any) -> bool:
+def is_plain(layer: Any, but_for_global_hooks: bool = False) -> bool:
     """Whether calling a convolution or linear layer computes just that, from its `weight` and `bias`.
 
     Not with hooks, in a subclass, or with a `forward` or a weight that was set on the instance; parametrized it may be.
+    Hooks of all modules are those of profilers, which only look on.
     """
     kind, tensors = type(layer), layer._parameters
     if kind not in _KINDS and is_parametrized(layer):  # torch makes a subclass whose weight is a property
@@ -29,7 +30,7 @@ def is_plain(layer: Any) -> bool:
         and "forward" not in vars(layer)
         and not (layer._forward_pre_hooks or layer._forward_hooks)
         and not (layer._backward_pre_hooks or layer._backward_hooks)
-        and not _has_any_global_hook()
+        and (but_for_global_hooks or not _has_any_global_hook())
     )
 
 
