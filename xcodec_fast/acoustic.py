@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from xcodec_fast.config import AcousticConfig
-from xcodec_fast.functional import conv1d, residual_unit, snake
+from xcodec_fast.functional import Then, conv1d, residual_unit, snake
 from xcodec_fast.intervals import Interval, conv_length, inputs_of, keep, through, upsampled
 
 DILATIONS = (1, 3, 9)
@@ -44,19 +44,49 @@ class ResidualUnit(nn.Module):
         self.snake2 = Snake1d(channels)
         self.conv2 = nn.Conv1d(channels, channels, 1)
 
-    def forward(
-        self, x: Tensor, s: Tensor, then: Snake1d, interval: Interval | None = None, keep_x: bool = True
-    ) -> tuple[Any, Tensor]:
-        return residual_unit(x, s, self.conv1, self.snake2.alpha, self.conv2, then.alpha, interval, keep_x)
+    def forward(self, x: Tensor, s: Tensor, then: Snake1d, way: Way, keep_x: bool = True) -> tuple[Any, Tensor]:
+        return way.unit(x, s, self, then.alpha, keep_x)
 
 
-def _through_units(
-    units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, interval: Interval | None
-) -> Tensor:
+class Way(Protocol):
+    """How layers are gone through: by a whole clip, or by the next step of a stream (`lines.Walk`)."""
+
+    def conv(self, s: Tensor, conv: nn.Conv1d, *, then: Then = None, keep_y: bool = True) -> tuple[Any, Any]:
+        """As `functional.conv1d`."""
+
+    def transposed(self, s: Tensor, conv: nn.ConvTranspose1d, *, then: Then) -> tuple[Any, Any]:
+        """The same of a transposed convolution."""
+
+    def unit(self, x: Tensor, s: Tensor, unit: ResidualUnit, alpha: Tensor, keep_x: bool) -> tuple[Any, Any]:
+        """As `functional.residual_unit`."""
+
+
+class Whole:
+    """The way of whole clips; with an interval a row, each row's own positions, as far as the layers have been gone."""
+
+    def __init__(self, interval: Interval | None) -> None:
+        self.interval = interval
+
+    def conv(self, s: Tensor, conv: nn.Conv1d, *, then: Then = None, keep_y: bool = True) -> tuple[Any, Any]:
+        outputs = conv1d(s, conv, self.interval, then=then, keep_y=keep_y)
+        if conv.stride[0] > 1:  # the others keep the length
+            self.interval = through(self.interval, conv)
+        return outputs
+
+    def transposed(self, s: Tensor, conv: nn.ConvTranspose1d, *, then: Then) -> tuple[Any, Any]:
+        outputs = conv1d(s, conv, self.interval, then=then)
+        self.interval = upsampled(self.interval, conv)
+        return outputs
+
+    def unit(self, x: Tensor, s: Tensor, unit: ResidualUnit, alpha: Tensor, keep_x: bool) -> tuple[Any, Any]:
+        return residual_unit(x, s, unit.conv1, unit.snake2.alpha, unit.conv2, alpha, self.interval, keep_x)
+
+
+def _through_units(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
     """Three units, and the Snake after them alone: nothing skips over what follows."""
     for unit, following in pairwise(units):
-        x, s = unit(x, s, following.snake1, interval)
-    return units[-1](x, s, then, interval, keep_x=False)[1]
+        x, s = unit(x, s, following.snake1, way)
+    return units[-1](x, s, then, way, keep_x=False)[1]
 
 
 class EncoderBlock(nn.Module):
@@ -75,9 +105,9 @@ class EncoderBlock(nn.Module):
     def units(self) -> tuple[ResidualUnit, ...]:
         return self.res_unit1, self.res_unit2, self.res_unit3
 
-    def forward(self, x: Tensor, s: Tensor, then: Snake1d, interval: Interval | None, keep_y: bool) -> tuple[Any, Any]:
-        s = _through_units(self.units, x, s, self.snake1, interval)
-        return conv1d(s, self.conv1, interval, then=then.alpha, keep_y=keep_y)
+    def forward(self, x: Tensor, s: Tensor, then: Snake1d, way: Way, keep_y: bool) -> tuple[Any, Any]:
+        s = _through_units(self.units, x, s, self.snake1, way)
+        return way.conv(s, self.conv1, then=then.alpha, keep_y=keep_y)
 
 
 class DecoderBlock(nn.Module):
@@ -103,15 +133,15 @@ class DecoderBlock(nn.Module):
     def units(self) -> tuple[ResidualUnit, ...]:
         return self.res_unit1, self.res_unit2, self.res_unit3
 
-    def forward(self, s: Tensor, then: Snake1d, interval: Interval | None = None) -> Tensor:
-        x, s = conv1d(s, self.conv_t1, interval, then=self.res_unit1.snake1.alpha)
-        return _through_units(self.units, x, s, then, upsampled(interval, self.conv_t1))
+    def forward(self, s: Tensor, then: Snake1d, way: Way) -> Tensor:
+        x, s = way.transposed(s, self.conv_t1, then=self.res_unit1.snake1.alpha)
+        return _through_units(self.units, x, s, then, way)
 
 
 class AcousticEncoder(nn.Module):
     """Audio `[B, 1, T]` -> acoustic features `[B, hidden_size, F]`, F = `output_length(T)`.
 
-    With an interval a row, the rows' own features are those of each row alone; the audio must be zero outside.
+    With an interval a row, the rows' own features are those of each row alone.
     """
 
     def __init__(self, config: AcousticConfig) -> None:
@@ -127,13 +157,16 @@ class AcousticEncoder(nn.Module):
         self.conv2 = nn.Conv1d(channels, config.hidden_size, 3, padding=1)
 
     def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
-        x, s = conv1d(audio, self.conv1, then=self.block[0].res_unit1.snake1.alpha)
+        return self.along(Whole(interval), audio)
+
+    def along(self, way: Way, audio: Tensor) -> Tensor:
+        """Audio or a step of it -> its features."""
+        x, s = way.conv(audio, self.conv1, then=self.block[0].res_unit1.snake1.alpha)
         last = len(self.block) - 1
         for index, block in enumerate(self.block):
             then = self.snake1 if index == last else self.block[index + 1].res_unit1.snake1
-            x, s = block(x, s, then, interval, keep_y=index < last)
-            interval = through(interval, block.conv1)
-        return conv1d(s, self.conv2, interval)[0]
+            x, s = block(x, s, then, way, keep_y=index < last)
+        return way.conv(s, self.conv2)[0]
 
     @property
     def convs(self) -> list[nn.Conv1d]:
@@ -176,12 +209,16 @@ class AcousticDecoder(nn.Module):
         self.conv2 = nn.Conv1d(channels, 1, 7, padding=3)
 
     def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
-        _, s = conv1d(x, self.conv1, interval, then=self.block[0].snake1.alpha, keep_y=False)
+        whole = Whole(interval)
+        return keep(self.along(whole, x), whole.interval)
+
+    def along(self, way: Way, x: Tensor) -> Tensor:
+        """Quantized features or a step of them -> audio."""
+        _, s = way.conv(x, self.conv1, then=self.block[0].snake1.alpha, keep_y=False)
         for index, block in enumerate(self.block):
             then = self.block[index + 1].snake1 if index + 1 < len(self.block) else self.snake1
-            s = block(s, then, interval)
-            interval = upsampled(interval, block.conv_t1)
-        return keep(conv1d(s, self.conv2, interval)[0], interval)
+            s = block(s, then, way)
+        return way.conv(s, self.conv2)[0]
 
     def context(self) -> int:
         """Frames before and after one on which its audio depends: 10 at the default config."""

@@ -19,6 +19,7 @@ line and new input together. So what a line holds from before a start is never r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ from torch import Tensor, nn
 
 from xcodec_fast.functional import Then, conv1d
 from xcodec_fast.intervals import Interval
+
+Extent = tuple[int, int]  # left and right, in positions
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,19 @@ class Walk:
         valid: int64 `[B]`, how many of the n frames are before the row's end.
         active: bool `[B]`, the rows that advance; None for all.
         masked: False where all that is read lies inside every row: nothing needs a mask.
+        extents: of every convolution's outputs, in order; None where nothing is computed before all that it reads is
+            there.
     """
 
     def __init__(
-        self, state: StreamState, frames: int, rate: int, valid: Tensor, active: Tensor | None, masked: bool
+        self,
+        state: StreamState,
+        frames: int,
+        rate: int,
+        valid: Tensor,
+        active: Tensor | None,
+        masked: bool,
+        extents: Sequence[Extent] | None = None,
     ) -> None:
         self.frames, self.rate = frames, rate
         self.left = self.right = 0
@@ -68,6 +80,7 @@ class Walk:
         self.seen = state.seen
         self.present = valid - state.missing  # frames from `seen` on that are before the row's end
         self._state, self._valid, self._active, self._masked = state, valid, active, masked
+        self._extents = None if extents is None else iter(extents)
         self._old = iter(state.lines)
         self._new: list[Tensor] = []
 
@@ -80,7 +93,7 @@ class Walk:
     def joined(self, x: Tensor, length: int) -> Tensor:
         """The line's `length` positions, and x, which is new."""
         line = next(self._old, None)
-        if line is None:  # in `fresh_state` alone
+        if line is None:  # in `Step.fresh` alone
             line = x.new_zeros(*x.shape[:-1], length)
         both = torch.cat([line, x], -1)
         self._keep(both[..., self.frames * self.rate :][..., :length], line)
@@ -98,31 +111,9 @@ class Walk:
         else:
             self._new.append(torch.where(self._active[:, None, None], new, line))
 
-    def later(self, conv: nn.Conv1d) -> tuple[int, int]:
-        """The extent of a convolution's outputs where none is computed before all that it reads is there."""
-        lag = self.left + int(conv.padding[0])
-        return lag, lag
-
-    def own(self, left: int) -> Interval:
-        """Each row's own positions of a buffer that begins `left` before the new frames."""
-        return Interval(left - self.seen * self.rate, (self.seen + self.present) * self.rate)
-
-    def conv(
-        self,
-        s: Tensor,
-        conv: nn.Conv1d,
-        extent: tuple[int, int],
-        *,
-        skip: Tensor | None = None,
-        then: Then = None,
-        keep_y: bool = True,
-    ) -> tuple[Any, Any]:
-        """`functional.conv1d` of the stream; `extent` is that of its outputs."""
-        left, right = inputs_read(conv, *extent)
-        s = self.take(s, left, right)
-        y, s = conv1d(s, conv, self._mask(left), padding=0, skip=skip, then=then, keep_y=keep_y)
-        self.rate, (self.left, self.right) = self.rate // conv.stride[0], extent
-        return y, s
+    def conv(self, s: Tensor, conv: nn.Conv1d, *, then: Then = None, keep_y: bool = True) -> tuple[Any, Any]:
+        """`functional.conv1d` of the stream."""
+        return self._conv(s, conv, self._extent(conv), then, keep_y)
 
     def transposed(self, s: Tensor, conv: nn.ConvTranspose1d, *, then: Then) -> tuple[Any, Any]:
         """The same of a transposed convolution, whose output o reads the inputs (o + padding) // stride and before."""
@@ -133,6 +124,13 @@ class Walk:
         self.left = self.right = lag * stride + int(conv.padding[0])
         return y, s
 
+    def unit(self, x: Tensor, s: Tensor, unit: Any, alpha: Tensor, keep_x: bool) -> tuple[Any, Any]:
+        """`functional.residual_unit` of the stream."""
+        extent = self._extent(unit.conv1)
+        skip = self.take(x, *extent)
+        _, h = self._conv(s, unit.conv1, extent, unit.snake2.alpha, False)
+        return conv1d(h, unit.conv2, skip=skip, then=alpha, keep_y=keep_x)
+
     def state(self) -> StreamState:
         """After the step."""
         seen, missing = self._state.seen, self._state.missing
@@ -141,8 +139,23 @@ class Walk:
             steps, gone = torch.where(self._active, steps, seen), torch.where(self._active, gone, missing)
         return StreamState(steps, gone, tuple(self._new))
 
+    def _extent(self, conv: nn.Conv1d) -> Extent:
+        if self._extents is not None:
+            return next(self._extents)
+        lag = self.left + int(conv.padding[0])
+        return lag, lag
+
+    def _conv(self, s: Tensor, conv: nn.Conv1d, extent: Extent, then: Then, keep_y: bool) -> tuple[Any, Any]:
+        left, right = inputs_read(conv, *extent)
+        outputs = conv1d(self.take(s, left, right), conv, self._mask(left), padding=0, then=then, keep_y=keep_y)
+        self.rate, (self.left, self.right) = self.rate // conv.stride[0], extent
+        return outputs
+
     def _mask(self, left: int) -> Interval | None:
-        return self.own(left) if self._masked else None
+        """Each row's own positions of a buffer that begins `left` before the new frames."""
+        if not self._masked:
+            return None
+        return Interval(left - self.seen * self.rate, (self.seen + self.present) * self.rate)
 
 
 def inputs_read(conv: nn.Conv1d, left: int, right: int) -> tuple[int, int]:

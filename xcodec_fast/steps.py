@@ -9,21 +9,18 @@ Of a row that has made `seen` frames it gives the frames seen - lag ... seen - l
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xcodec_fast.acoustic import AcousticEncoder, ResidualUnit, Snake1d
+from xcodec_fast.acoustic import AcousticEncoder
 from xcodec_fast.chunk_codes import chunk_codes
-from xcodec_fast.functional import conv1d
 from xcodec_fast.intervals import Interval, keep
-from xcodec_fast.lines import StreamState, Walk, inputs_read
+from xcodec_fast.lines import Extent, StreamState, Walk, inputs_read
 from xcodec_fast.windows import Windows
 
-Extent = tuple[int, int]
 Span = tuple[int, int] | None  # of a window, the frames that a lone row has: [start, stop); None: the state tells
 
 
@@ -31,8 +28,8 @@ class Step(ABC):
     """What the three steps share.
 
     Attributes: chunk, the frames n of each step, None for any number; lag and first, in frames; unit, positions of the
-    chunk a frame; dtype, of the chunk; windows, of steps that see one; reach, the frames before the new ones that lines
-    hold.
+    chunk a frame; dtype, of the chunk; windows, of steps that see one; extents, as `lines.Walk` takes them; reach, the
+    frames before the new ones that lines hold.
     """
 
     chunk: int | None
@@ -41,6 +38,7 @@ class Step(ABC):
     unit: int
     dtype: torch.dtype
     windows: Windows | None
+    extents: list[Extent] | None = None
     reach: int
 
     def __init__(self, model: Any) -> None:
@@ -57,14 +55,15 @@ class Step(ABC):
         span: Span = None,
     ) -> tuple[Tensor, StreamState]:
         """The step; `masked=False` where all that it reads lies inside every row, so that nothing needs a mask."""
-        walk = Walk(state, chunk.shape[-1] // self.unit, self.unit, valid, active, masked)
+        walk = Walk(state, chunk.shape[-1] // self.unit, self.unit, valid, active, masked, self.extents)
         return self._out(walk, chunk, span), walk.state()
 
     def fresh(self, batch: int) -> StreamState:
         """The state of rows that start: zeros, of the shapes that a step meets."""
         chunk = self._example()
         zero = torch.zeros(1, dtype=torch.int64, device=chunk.device)
-        walk = Walk(StreamState(zero, zero, ()), chunk.shape[-1] // self.unit, self.unit, zero, None, True)
+        nothing = StreamState(zero, zero, ())
+        walk = Walk(nothing, chunk.shape[-1] // self.unit, self.unit, zero, None, True, self.extents)
         self._out(walk, chunk, None)
         self.reach, self.dtype = walk.reach, chunk.dtype
         lines = tuple(line.new_zeros(batch, *line.shape[1:]) for line in walk.state().lines)
@@ -94,9 +93,8 @@ class EncodeStep(Step):
         self.windows, self.bandwidth = windows, bandwidth
         self.chunk, self.lag, self.first = windows.chunk, windows.lookahead, windows.first
         self.unit = model.config.hop_length
-        self._extents: list[Extent] = []
         if windows.left >= model.acoustic_encoder.context()[0] and model.whole_frames_pad == 0:
-            self._extents = encoder_extents(model.acoustic_encoder, windows.lookahead)
+            self.extents = encoder_extents(model.acoustic_encoder, windows.lookahead)
 
     def _example(self) -> Tensor:
         weight = self.model.fc.weight
@@ -104,7 +102,7 @@ class EncodeStep(Step):
 
     def _out(self, walk: Walk, chunk: Tensor, span: Span) -> Tensor:
         window, own, first = _window(walk, chunk, self.windows, span)
-        acoustic = self._acoustic(walk, chunk) if self._extents else None
+        acoustic = None if self.extents is None else self._acoustic(walk, chunk)
         last = min(first + self.windows.chunk, window.shape[-1] // self.unit)
         if last <= max(first, 0):  # the chunk lies before the row's start or past its end
             return chunk.new_zeros(1, 1, 0, dtype=torch.int64)
@@ -114,15 +112,7 @@ class EncodeStep(Step):
 
     def _acoustic(self, walk: Walk, audio: Tensor) -> Tensor:
         """The acoustic features of the window's chunk, `[B, C, H]`."""
-        encoder, extents = self.model.acoustic_encoder, iter(self._extents)
-        blocks = encoder.block
-        x, s = walk.conv(audio, encoder.conv1, next(extents), then=blocks[0].res_unit1.snake1.alpha)
-        for index, block in enumerate(blocks):
-            s = _through_units(walk, block.units, x, s, block.snake1, extents)
-            last = index + 1 == len(blocks)
-            then = encoder.snake1 if last else blocks[index + 1].res_unit1.snake1
-            x, s = walk.conv(s, block.conv1, next(extents), then=then.alpha, keep_y=not last)
-        features, _ = walk.conv(s, encoder.conv2, next(extents))
+        features = self.model.acoustic_encoder.along(walk, audio)
         return walk.take(features, self.lag, walk.right)[..., : walk.frames]
 
 
@@ -141,15 +131,7 @@ class DecodeStep(Step):
         return torch.zeros(1, 1, 1, dtype=torch.int64, device=self.model.fc.weight.device)
 
     def _out(self, walk: Walk, chunk: Tensor, span: Span) -> Tensor:
-        decoder = self.model.acoustic_decoder
-        blocks = decoder.block
-        x = self.model.latent(chunk)
-        _, s = walk.conv(x, decoder.conv1, walk.later(decoder.conv1), then=blocks[0].snake1.alpha, keep_y=False)
-        for index, block in enumerate(blocks):
-            then = blocks[index + 1].snake1 if index + 1 < len(blocks) else decoder.snake1
-            x, s = walk.transposed(s, block.conv_t1, then=block.res_unit1.snake1.alpha)
-            s = _through_units(walk, block.units, x, s, then, None)
-        audio, _ = walk.conv(s, decoder.conv2, walk.later(decoder.conv2))
+        audio = self.model.acoustic_decoder.along(walk, self.model.latent(chunk))
         whole = self.lag * walk.rate
         return walk.take(audio, whole, whole)
 
@@ -208,20 +190,6 @@ def encoder_extents(encoder: AcousticEncoder, lookahead: int) -> list[Extent]:
         right = min(end, chunk, max(0, inputs_read(conv, 0, right)[1]))
         extents.append((min(end, chunk), right))
     return extents[::-1]
-
-
-def _through_units(
-    walk: Walk, units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, extents: Iterator[Extent] | None
-) -> Tensor:
-    """As in `acoustic`, a step of the stream."""
-    for index, unit in enumerate(units):
-        last = index + 1 == len(units)
-        following = then if last else units[index + 1].snake1
-        extent = walk.later(unit.conv1) if extents is None else next(extents)
-        skip = walk.take(x, *extent)
-        _, h = walk.conv(s, unit.conv1, extent, then=unit.snake2.alpha, keep_y=False)
-        x, s = conv1d(h, unit.conv2, skip=skip, then=following.alpha, keep_y=not last)
-    return s
 
 
 def _window(walk: Walk, chunk: Tensor, windows: Windows, span: Span) -> tuple[Tensor, Interval | None, int]:
