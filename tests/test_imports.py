@@ -26,6 +26,7 @@ LAYERS = (
     {"model"},
     {"seeding", "swap", "convert", "container_xcodec", "container_npz", "stream_side"},
     {"container", "stream_encoder", "stream_decoder"},
+    {"streaming_batch"},
     {"streaming"},
     {"streaming_report", "transcode", "cli_paths", "describe"},
     {"cli_work", "demo", "streaming_plot"},

@@ -185,7 +185,7 @@ def test_settings_that_are_refused(tiny, words, error, options):
 
 def test_only_a_model_is_taken():
     with pytest.raises(TypeError, match="str"):
-        StreamingXcodec("xcodec-tiny")  # type: ignore[arg-type]
+        StreamingXcodec("xcodec-tiny")  # type: ignore[arg-type]  # which is what is refused
 
 
 def test_latency(tiny):

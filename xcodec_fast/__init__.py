@@ -7,7 +7,8 @@ from xcodec_fast.dispatch import backend
 from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
-from xcodec_fast.streaming import StreamingXcodec, StreamingXcodecBatch
+from xcodec_fast.streaming import StreamingXcodec
+from xcodec_fast.streaming_batch import StreamingXcodecBatch
 from xcodec_fast.swap import accelerate, restore
 from xcodec_fast.windows import StreamSettings
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -71,12 +71,15 @@ def check_mask(mask: Any, name: str, shape: tuple[int, int]) -> None:
             raise ValueError(f"{name} row {row} has 0 of {shape[1]} positions; it must have at least one")
 
 
-def check_bandwidth(bandwidth: Any, allowed: Sequence[float]) -> None:
-    """A bandwidth in kbps must be one of the model's."""
+def chosen_bandwidth(bandwidth: Any, allowed: Sequence[float]) -> float:
+    """A bandwidth in kbps, which must be one of the model's; None for the last of them."""
+    if bandwidth is None:
+        return allowed[-1]
     if isinstance(bandwidth, bool) or not isinstance(bandwidth, Real):
         raise TypeError(f"bandwidth must be a number of kbps, but is a {type(bandwidth).__name__}")
     if bandwidth not in allowed:
         raise ValueError(f"bandwidth {bandwidth} kbps is not supported; it must be one of {list(allowed)}")
+    return cast(float, bandwidth)
 
 
 def check_codes(codes: Any, stages: int, device: torch.device, fewest: int = 1, name: str = "audio_codes") -> None:

@@ -8,7 +8,7 @@ import sys
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -81,7 +81,7 @@ def encode(
     force: Force = False,
 ) -> None:
     """Audio to codes. OUTPUT ends in .xcodec (packed bits) or .npz (for numpy)."""
-    seconds, settings = as_window(window), as_streaming(chunk_ms, lookahead_ms, left_context_ms, window)
+    how = _how_to_encode(bandwidth, window, chunk_ms, lookahead_ms, left_context_ms, mono)
     pairs = pair_paths(paths, output_dir, suffix.value, force, is_audio_name)
     for _, output in pairs:
         check_suffix(output)
@@ -89,15 +89,7 @@ def encode(
     loaded = models.load(model)
 
     def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
-        clip = transcode.encode_file(
-            loaded,
-            source,
-            bandwidth=bandwidth,
-            window=seconds,
-            streaming=settings,
-            mono=mono,
-            progress=progress,
-        )
+        clip = transcode.encode_file(loaded, source, **how, progress=progress)
         make_folder(output.parent)
         save_codes(output, clip)
         return f"{source} -> {output}: {_summary(clip.info)}, {size_text(output, clip.info)}"
@@ -146,7 +138,7 @@ def roundtrip(
     force: Force = False,
 ) -> None:
     """Audio to codes and back to audio, to hear what a bandwidth costs."""
-    seconds, settings = as_window(window), as_streaming(chunk_ms, lookahead_ms, left_context_ms, window)
+    how = _how_to_encode(bandwidth, window, chunk_ms, lookahead_ms, left_context_ms, mono)
     rate = as_sample_rate(sample_rate)
     pairs = pair_paths(paths, output_dir, ".wav", force, is_audio_name)
     for _, output in pairs:
@@ -155,15 +147,7 @@ def roundtrip(
     loaded = models.load(model)
 
     def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
-        clip = transcode.encode_file(
-            loaded,
-            source,
-            bandwidth=bandwidth,
-            window=seconds,
-            streaming=settings,
-            mono=mono,
-            progress=progress,
-        )
+        clip = transcode.encode_file(loaded, source, **how, progress=progress)
         return _decode(loaded, source, clip, output, rate, progress)
 
     each_file(pairs, work)
@@ -204,6 +188,23 @@ def demo(
 
 app.command()(stream)
 app.command("streaming-report")(report)
+
+
+def _how_to_encode(
+    bandwidth: float | None,
+    window: str,
+    chunk_ms: float | None,
+    lookahead_ms: float | None,
+    left_context_ms: float | None,
+    mono: bool,
+) -> dict[str, Any]:
+    """The options as keywords of `encode_file`."""
+    return {
+        "bandwidth": bandwidth,
+        "window": as_window(window),
+        "streaming": as_streaming(chunk_ms, lookahead_ms, left_context_ms, window),
+        "mono": mono,
+    }
 
 
 def _decode(

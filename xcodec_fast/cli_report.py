@@ -18,6 +18,7 @@ from rich.table import Table
 from torch import Tensor
 
 from xcodec_fast.audio import AudioReader, too_short
+from xcodec_fast.checks import chosen_bandwidth
 from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice
 from xcodec_fast.cli_work import Device, Models, printable, progress_bar
 from xcodec_fast.streaming_plot import plot_streaming
@@ -83,7 +84,7 @@ def report(
         )
     )
     if output_dir is not None:
-        kbps = loaded.config.target_bandwidths[-1] if bandwidth is None else bandwidth
+        kbps = chosen_bandwidth(bandwidth, loaded.config.target_bandwidths)
         about = {"model": model, "device": str(loaded.device), "bandwidth": kbps, "audio": [*map(str, audio)]}
         _write(output_dir, {**about, **asdict(found)}, found)
     models.note()

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -178,6 +179,11 @@ class XcodecConfig(_JsonConfig):
     def frame_rate(self) -> int:
         """Frames per second, rounded up."""
         return math.ceil(self.sample_rate / self.hop_length)
+
+    @property
+    def frame_ms(self) -> Fraction:
+        """Duration of a frame in ms: 20 at the default config."""
+        return Fraction(1000 * self.hop_length, self.sample_rate)
 
     @property
     def codebook_nbits(self) -> int:

@@ -13,7 +13,7 @@ from xcodec_fast import checks
 from xcodec_fast.codes_info import ClipCodes, CodesInfo, is_model_id
 from xcodec_fast.container_npz import read_npz, write_npz
 from xcodec_fast.container_xcodec import read_xcodec, write_xcodec
-from xcodec_fast.model import XcodecModel
+from xcodec_fast.model import XcodecModel, require_model
 from xcodec_fast.whole import check_readable, written_whole
 from xcodec_fast.windows import Windows
 
@@ -77,12 +77,6 @@ def save_codes(path: str | Path, clip: ClipCodes) -> None:
     write = write_npz if path.suffix.lower() == ".npz" else write_xcodec
     with written_whole(path) as temporary:
         write(temporary, clip.audio_codes[0].cpu().numpy(), clip.info)
-
-
-def require_model(model: Any) -> None:
-    """Raises TypeError on anything else than a model."""
-    if not isinstance(model, XcodecModel):
-        raise TypeError(f"model must be an xcodec_fast.XcodecModel, but is a {type(model).__name__}")
 
 
 def require_clip(clip: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import torch
@@ -165,7 +164,7 @@ class XcodecModel(PretrainedModel):
         """Settings in this model's frames. Raises TypeError and ValueError where they are none."""
         if not isinstance(streaming, StreamSettings):
             raise TypeError(f"streaming must be StreamSettings, but is a {type(streaming).__name__}")
-        return streaming.windows(Fraction(1000 * self.config.hop_length, self.config.sample_rate))
+        return streaming.windows(self.config.frame_ms)
 
     def _encode_rows(
         self,
@@ -176,9 +175,7 @@ class XcodecModel(PretrainedModel):
         window_batch: int | None = None,
     ) -> Tensor:
         """Codes `[B, Q, F]`, 0 past each row's own frames; of windows, where there are any."""
-        if bandwidth is None:
-            bandwidth = self.config.target_bandwidths[-1]
-        checks.check_bandwidth(bandwidth, self.config.target_bandwidths)
+        bandwidth = checks.chosen_bandwidth(bandwidth, self.config.target_bandwidths)
         frames = self._frames(rows)
         if self._reads_values(check):
             checks.check_finite(rows.audio)
@@ -285,3 +282,9 @@ class XcodecModel(PretrainedModel):
 def _from_zero(lengths: Sequence[int], device: torch.device) -> Interval:
     length = torch.tensor(lengths, device=device)
     return Interval(torch.zeros_like(length), length)
+
+
+def require_model(model: Any) -> None:
+    """Raises TypeError on anything else than a model."""
+    if not isinstance(model, XcodecModel):
+        raise TypeError(f"model must be an xcodec_fast.XcodecModel, but is a {type(model).__name__}")

@@ -12,13 +12,18 @@ from torch import Tensor
 _FULL_SCALE = {"int16": 1 << 15, "int32": 1 << 31}
 
 
+def samples_dtype(dtype: torch.dtype) -> torch.dtype:
+    """In which samples wait and are resampled for a model of `dtype`: float64 for that, else float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
 def as_samples(chunk: Any, name: str, dtype: torch.dtype, check: bool) -> Tensor:
     """Mono PCM, `[n]`, `[1, n]` or `[1, 1, n]`, -> a copy on the CPU, samples `[n]` in [-1, 1].
 
-    `dtype` is the model's: for float64 they are float64, else float32. Raises TypeError where it is no array,
-    ValueError on another shape or dtype and, with `check`, on what is NaN or infinite in the model's dtype.
+    `dtype` is the model's. Raises TypeError where it is no array, ValueError on another shape or dtype and, with
+    `check`, on what is NaN or infinite in the model's dtype.
     """
-    own = torch.float64 if dtype == torch.float64 else torch.float32
+    own = samples_dtype(dtype)
     if isinstance(chunk, np.ndarray):
         if chunk.dtype.name not in ("float32", "float64", *_FULL_SCALE):
             raise ValueError(_wrong_dtype(name, chunk.dtype.name))

@@ -17,12 +17,12 @@ class Resampler:
     """From one rate in Hz to another (soxr, HQ), piece by piece: together bit for bit what resampling the whole gives.
 
     Its state is its last input: so much that a new resampler, fed with it, goes on as this one would, within 1e-6 of
-    full scale.
+    full scale. dtype: of the samples, float32 or float64.
     """
 
     def __init__(self, source_rate: int, target_rate: int, dtype: torch.dtype) -> None:
         self.source_rate, self.target_rate = source_rate, target_rate
-        self._dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+        self._dtype = np.dtype(str(dtype).removeprefix("torch."))
         common = math.gcd(source_rate, target_rate)
         self._phase, self._outputs = source_rate // common, target_rate // common  # every so many, both fall together
         self._kept = math.ceil((largest_lag(source_rate, target_rate) + _RELIVED_SECONDS) * source_rate)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xcodec_fast import checks
 from xcodec_fast.model import XcodecModel
+from xcodec_fast.pcm import samples_dtype
 from xcodec_fast.steps import DecodeStep, DecodeWindowStep, Step
 from xcodec_fast.stream_side import StreamSide
 from xcodec_fast.windows import Windows
@@ -122,7 +123,7 @@ class StreamDecoder(StreamSide):
             if audio is None:
                 audio = torch.zeros(1, 1, 0, dtype=model.dtype, device=model.device)
             if self._resamplers[index] is not None and (audio.shape[-1] or last):
-                samples = audio.flatten().to("cpu", torch.float64 if model.dtype == torch.float64 else torch.float32)
+                samples = audio.flatten().to("cpu", samples_dtype(model.dtype))
                 audio = self._resampled(index, samples, last)[None, None].to(audio)
             taken.append(audio)
         return taken

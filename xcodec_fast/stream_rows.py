@@ -156,21 +156,24 @@ class StreamRows:
             if (piece := self.rows[index].waiting.head(length)) is not None:
                 chunk[index, :, : piece.shape[-1]] = piece
         chunk, counts = chunk.to(self._device), torch.tensor(valid, device=self._device)
-        active = torch.zeros(len(self.rows), dtype=torch.bool, device="cpu")
-        active[indices] = True
-        active = active.to(self._device)
         if self._graph_chunk is not None:
             graph = self._graphs.get(chunk.shape)
             if graph is None or graph.is_stale():
                 graph = self._graphs[chunk.shape] = StepGraph(step, self.state, chunk)
-            return graph(chunk, counts, active)
+            return graph(chunk, counts, self._active(indices))
         stepped = [self.rows[index] for index in indices]
         masked = any(row.seen < step.reach or row.missing for row in stepped) or min(valid[i] for i in indices) < frames
         span = None
         if solo and step.windows is not None:
             span = step.windows.span(stepped[0].seen, valid[0] - stepped[0].missing)
-        out, self.state = step(self.state, chunk, counts, None if solo else active, masked=masked, span=span)
+        active = None if solo else self._active(indices)
+        out, self.state = step(self.state, chunk, counts, active, masked=masked, span=span)
         return out
+
+    def _active(self, indices: list[int]) -> Tensor:
+        active = torch.zeros(len(self.rows), dtype=torch.bool, device="cpu")
+        active[indices] = True
+        return active.to(self._device)
 
     def _advanced(self, index: int, frames: int, valid: int, out: Tensor) -> None:
         row, unit = self.rows[index], self._out_unit

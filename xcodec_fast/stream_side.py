@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from xcodec_fast.model import XcodecModel
+from xcodec_fast.pcm import samples_dtype
 from xcodec_fast.resampling import Resampler
 from xcodec_fast.steps import Step
 from xcodec_fast.stream_rows import StreamRows
@@ -117,7 +118,9 @@ class StreamSide(ABC):
 
     def _resampler(self) -> Resampler | None:
         source_rate, target_rate = self._rates
-        return None if source_rate == target_rate else Resampler(source_rate, target_rate, self.model.dtype)
+        if source_rate == target_rate:
+            return None
+        return Resampler(source_rate, target_rate, samples_dtype(self.model.dtype))
 
     def _resampled(self, index: int, samples: Tensor, last: bool = False) -> Tensor:
         resampler = self._resamplers[index]

@@ -16,8 +16,8 @@ from torch import Tensor
 from xcodec_fast import checks
 from xcodec_fast.audio import AudioReader, audio_writer, too_short
 from xcodec_fast.codes_info import ClipCodes
-from xcodec_fast.container import check_model, clip_codes, require_clip, require_model
-from xcodec_fast.model import XcodecModel
+from xcodec_fast.container import check_model, clip_codes, require_clip
+from xcodec_fast.model import XcodecModel, require_model
 from xcodec_fast.twin import stream_codes, window_cuts
 from xcodec_fast.windows import StreamSettings, Window, Windows
 
@@ -68,9 +68,8 @@ def encode_file(
             raise ValueError(too_short(reader))
         pieces = _pieces(model, reader, head)
         if windows is not None and streaming is not None:
-            bandwidth = config.target_bandwidths[-1] if bandwidth is None else bandwidth
-            checks.check_bandwidth(bandwidth, config.target_bandwidths)
-            chunks = stream_codes(model, pieces, windows, bandwidth, None)
+            kbps = checks.chosen_bandwidth(bandwidth, config.target_bandwidths)
+            chunks = stream_codes(model, pieces, windows, kbps, None)
         else:
             if at_once is None or len(head) <= at_once:
                 windows = None

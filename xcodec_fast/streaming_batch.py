@@ -1,0 +1,219 @@
+"""A batch of independent streams: audio to codes and codes to audio as they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from xcodec_fast import checks
+from xcodec_fast.audio import check_rate
+from xcodec_fast.derived import weights_mark
+from xcodec_fast.model import XcodecModel, require_model
+from xcodec_fast.resampling import largest_lag
+from xcodec_fast.stream_decoder import StreamDecoder
+from xcodec_fast.stream_encoder import StreamEncoder
+from xcodec_fast.windows import StreamSettings, Windows, check_duration, in_frames
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _without_autograd(method: Method) -> Method:
+    """No gradients, but also no inference mode: a state made within one could not be changed outside."""
+
+    @wraps(method)
+    def call(*args: Any, **keywords: Any) -> Any:
+        with torch.inference_mode(False), torch.no_grad():
+            return method(*args, **keywords)
+
+    return cast(Method, call)
+
+
+class StreamingXcodecBatch:
+    """B independent streams, stepped together: rows begin, pause, end, are kept and restored on their own.
+
+    Args:
+        model: an XcodecModel; its device and dtype are used. A stream that has begun keeps to them.
+        batch_size: B.
+        chunk_ms, lookahead_ms, left_context_ms: as in `StreamSettings`.
+        bandwidth: kbps, as `model.encode` takes it.
+        sample_rate: Hz, of the caller's audio, in and out; None for the model's.
+        decode_lookahead_ms: None for exact decoding, which waits for all that the decoder's layers read (200 ms at the
+            default config); a shorter one decodes in windows of `chunk_ms`, with a crossfade of one frame.
+        cuda_graph: whether steps are captured as CUDA graphs; None: where the model is on a CUDA device.
+
+    The acoustic layers must be plain: a step would leave out what hooks or adapters on them do, and so refuses them
+    with a TypeError when a stream begins.
+
+    Attributes: latency_ms, from a sample's arrival to its codes at the latest; decode_latency_ms, from a code's to its
+    audio; both with the resampler's.
+
+    Raises TypeError and ValueError on an argument that is not allowed.
+    """
+
+    def __init__(
+        self,
+        model: XcodecModel,
+        batch_size: int,
+        *,
+        chunk_ms: float = StreamSettings.chunk_ms,
+        lookahead_ms: float = StreamSettings.lookahead_ms,
+        left_context_ms: float = StreamSettings.left_context_ms,
+        bandwidth: float | None = None,
+        sample_rate: int | None = None,
+        decode_lookahead_ms: float | None = None,
+        cuda_graph: bool | None = None,
+    ) -> None:
+        require_model(model)
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}, but must be a whole number, 1 or more")
+        config = model.config
+        self.settings = StreamSettings(chunk_ms, lookahead_ms, left_context_ms)
+        windows, frame_ms = model.stream_windows(self.settings), config.frame_ms
+        self.bandwidth = checks.chosen_bandwidth(bandwidth, config.target_bandwidths)
+        self.sample_rate = config.sample_rate if sample_rate is None else sample_rate
+        check_rate(self.sample_rate)
+        self.decode_lookahead_ms = decode_lookahead_ms
+        decode_windows = _decode_windows(model, windows.chunk, decode_lookahead_ms)
+        if cuda_graph and model.device.type != "cuda":
+            raise ValueError(f"cuda_graph is True, but the model is on {model.device}")
+
+        self._model, self.batch_size = model, batch_size
+        self._hashed: tuple[Any, str] | None = None
+        self.latency_ms = float((windows.chunk + windows.lookahead) * frame_ms)
+        self.latency_ms += 1000 * largest_lag(self.sample_rate, config.sample_rate)
+        waits = windows.chunk - 1 + decode_windows.lookahead if decode_windows else model.acoustic_decoder.context()
+        self.decode_latency_ms = float(waits * frame_ms) + 1000 * largest_lag(config.sample_rate, self.sample_rate)
+        self._encoder = StreamEncoder(model, batch_size, windows, self.bandwidth, self.sample_rate, cuda_graph)
+        self._decoder = StreamDecoder(model, batch_size, windows.chunk, decode_windows, self.sample_rate, cuda_graph)
+
+    @_without_autograd
+    def push(self, chunks: Sequence[Any], *, check: bool = True) -> list[Tensor]:
+        """A chunk of audio for each row, None for nothing -> each row's codes `[1, Q, f]`, int64.
+
+        A chunk is mono PCM at `sample_rate`, `[n]`, `[1, n]` or `[1, 1, n]`, n >= 0, numpy or torch: float32 or
+        float64 in [-1, 1], int16 or int32. `check=False` leaves out the look for NaN and infinity.
+
+        Raises TypeError and ValueError on what is not that; every stream then goes on as if it had not been given.
+        After any other error, such as a lack of memory, it counts as given: its codes come with the next push.
+        """
+        return self._encoder.push(self._given(chunks, "chunks"), check)
+
+    @_without_autograd
+    def flush(self, rows: Sequence[int] | None = None) -> list[Tensor]:
+        """Ends the audio of some rows, None for all: the rest of their codes, of a last frame filled up with zeros.
+
+        Their encoders then start anew.
+        """
+        return self._encoder.flush(self._indices(rows))
+
+    @_without_autograd
+    def push_codes(self, audio_codes: Sequence[Any], *, check: bool = True) -> list[Tensor]:
+        """Codes `[1, Q, f]` for each row, f >= 0, None for nothing -> each row's audio `[1, 1, t]` at `sample_rate`.
+
+        Whole frames at the model's rate; at another, what the resampler has ready. Q is the same for all rows, from a
+        stream's start to its end.
+
+        Raises TypeError, ValueError and IndexError as `model.decode` does; every stream then goes on as if nothing had
+        been given.
+        """
+        return self._decoder.push(self._given(audio_codes, "audio_codes"), check)
+
+    @_without_autograd
+    def flush_codes(self, rows: Sequence[int] | None = None) -> list[Tensor]:
+        """Ends the codes of some rows, None for all: the rest of their audio. Their decoders then start anew."""
+        return self._decoder.flush(self._indices(rows))
+
+    @_without_autograd
+    def reset(self, rows: Sequence[int] | None = None) -> None:
+        """Some rows, None for all, start anew; what they held is dropped."""
+        indices = self._indices(rows)
+        self._encoder.reset(indices)
+        self._decoder.reset(indices)
+
+    @_without_autograd
+    def state_dict(self, rows: Sequence[int] | None = None) -> dict[str, Any]:
+        """Copies of the states of some rows, None for all: tensors on the CPU and plain values, for `torch.save`."""
+        return {
+            "settings": self._settings(),
+            "rows": [
+                {"encoder": self._encoder.state_dict(index), "decoder": self._decoder.state_dict(index)}
+                for index in self._indices(rows)
+            ],
+        }
+
+    @_without_autograd
+    def load_state_dict(self, state: dict[str, Any], rows: Sequence[int] | None = None) -> None:
+        """Some rows, None for all, go on where the rows of `state` were.
+
+        Raises TypeError and ValueError where it is no such state, or that of another model or of other settings; every
+        row then stays as it was.
+        """
+        if not isinstance(state, dict) or set(state) != {"settings", "rows"}:
+            raise TypeError("state must be what state_dict() gave")
+        if state["settings"] != (own := self._settings()):
+            raise ValueError(f"the state was taken with {state['settings']}, but this stream has {own}")
+        indices = self._indices(rows)
+        if len(state["rows"]) != len(indices):
+            raise ValueError(f"the state has {len(state['rows'])} rows, but {len(indices)} are to be loaded")
+        try:
+            self._encoder.check_states(indices, [row["encoder"] for row in state["rows"]])
+            self._decoder.check_states(indices, [row["decoder"] for row in state["rows"]])
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"the state is damaged: it is not what state_dict() gave ({error!r})") from error
+        self._encoder.reset(indices)
+        self._decoder.reset(indices)
+        for index, row in zip(indices, state["rows"], strict=True):
+            self._encoder.load_state_dict(index, row["encoder"])
+            self._decoder.load_state_dict(index, row["decoder"])
+
+    def _codebooks(self) -> str:
+        mark = weights_mark(self._model.quantizer.codebooks)
+        if self._hashed is None or self._hashed[0] != mark:
+            self._hashed = mark, self._model.quantizer.codebooks_hash().hex()
+        return self._hashed[1]
+
+    def _settings(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "codebooks": self._codebooks(),
+            "chunk_ms": float(settings.chunk_ms),
+            "lookahead_ms": float(settings.lookahead_ms),
+            "left_context_ms": float(settings.left_context_ms),
+            "bandwidth": float(self.bandwidth),
+            "sample_rate": self.sample_rate,
+            "decode_lookahead_ms": None if self.decode_lookahead_ms is None else float(self.decode_lookahead_ms),
+        }
+
+    def _given(self, values: Sequence[Any], name: str) -> dict[int, Any]:
+        if not isinstance(values, list | tuple):
+            raise TypeError(f"{name} must be a list with an entry for each row, but is a {type(values).__name__}")
+        if len(values) != self.batch_size:
+            raise ValueError(f"{name} has {len(values)} entries, but the batch has {self.batch_size} rows")
+        return {index: value for index, value in enumerate(values) if value is not None}
+
+    def _indices(self, rows: Sequence[int] | None) -> list[int]:
+        if rows is None:
+            return list(range(self.batch_size))
+        if not isinstance(rows, list | tuple | range) or not all(type(row) is int for row in rows):
+            raise TypeError(f"rows must be a list of integers, but is {rows!r}")
+        if any(not 0 <= row < self.batch_size for row in rows) or len(set(rows)) != len(rows):
+            raise ValueError(f"rows is {list(rows)}, but must be different rows of 0..{self.batch_size - 1}")
+        return list(rows)
+
+
+def _decode_windows(model: XcodecModel, chunk: int, lookahead_ms: float | None) -> Windows | None:
+    if lookahead_ms is None:
+        return None
+    frame_ms = model.config.frame_ms
+    check_duration("decode_lookahead_ms", lookahead_ms, zero=True)
+    lookahead, reach = in_frames("decode_lookahead_ms", lookahead_ms, frame_ms), model.acoustic_decoder.context()
+    if lookahead >= reach:
+        raise ValueError(
+            f"decode_lookahead_ms is {lookahead_ms}, but must be below {float(reach * frame_ms):g}, what the decoder's "
+            f"{reach} frames of context take: None decodes exactly, with that lookahead"
+        )
+    return Windows(chunk, reach, lookahead)
