@@ -81,7 +81,8 @@ def test_decode_push(benchmark, record_stream, models, chunk_ms):
     audio, expected = ours(), theirs(models.eager.decode)
     assert (audio - expected).abs().max() <= 1e-4 * expected.abs().max().clamp(min=1)
     whole = torch.randint(0, 1024, (1, 8, 500), device=models.ours.device)
-    offline = [_seconds(lambda: models.ours.decode(whole)) for _ in range(4)]
+    with torch.inference_mode():
+        offline = [_seconds(lambda: models.ours.decode(whole)) for _ in range(4)]
     per_ms = 1000 * statistics.median(offline[1:]) / 10_000
     _compare(
         benchmark,

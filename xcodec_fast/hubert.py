@@ -17,7 +17,7 @@ from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import derived
 from xcodec_fast.functional import conv1d
 from xcodec_fast.intervals import Interval, conv_length, keep, through
-from xcodec_fast.semantic_functional import ACTIVATIONS, own_group_norm, projections
+from xcodec_fast.semantic_functional import ACTIVATIONS, linear, own_group_norm, projections
 
 
 class FrontEndLayer(nn.Module):
@@ -92,7 +92,7 @@ class FeatureProjection(nn.Module):
         self.projection = nn.Linear(width, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.projection(x if self.layer_norm is None else self.layer_norm(x))
+        return linear(x if self.layer_norm is None else self.layer_norm(x), self.projection)
 
 
 def _folded(magnitude: Tensor, direction: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ class Attention(nn.Module):
             allowed = keys[:, None, None]
             mask = allowed if mask is None else mask.masked_fill(~allowed, -torch.inf)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out_proj(y.transpose(1, 2).flatten(2))
+        return linear(y.transpose(1, 2).flatten(2), self.out_proj)
 
 
 class FeedForward(nn.Module):
@@ -169,7 +169,7 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[config.hidden_act]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.output_dense(self.activation(self.intermediate_dense(x)))
+        return linear(self.activation(linear(x, self.intermediate_dense)), self.output_dense)
 
 
 class TransformerLayer(nn.Module):

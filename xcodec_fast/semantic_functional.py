@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xcodec_fast.derived import derived
 from xcodec_fast.dispatch import uses_triton
-from xcodec_fast.plain import is_plain
+from xcodec_fast.plain import is_plain, why_not_plain
 
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -30,12 +30,33 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def projections(x: Tensor, *linears: Any) -> tuple[Tensor, ...]:
     """Each linear layer's map of x `[B, F, C]`; on a GPU in one multiplication, by the layers' joined weights."""
     if all(map(is_plain, linears)) and uses_triton(x, *linears):
-        weights, biases = zip(*((linear.weight, linear.bias) for linear in linears), strict=True)
+        weights, biases = zip(*((layer.weight, layer.bias) for layer in linears), strict=True)
         without = [bias is None for bias in biases]
         if all(without) or not any(without):
             bias = None if all(without) else derived(_joined, *biases)
             return F.linear(x, derived(_joined, *weights), bias).split([len(weight) for weight in weights], -1)
-    return tuple(linear(x) for linear in linears)
+    return tuple(linear(x, layer) for layer in linears)
+
+
+def linear(x: Tensor, layer: Any) -> Tensor:
+    """x weight^T + bias. `[..., C]` -> `[..., C']`."""
+    if is_plain(layer) and _suits_onednn(x, layer.weight):
+        # 58 frames of HuBERT base: 104 GFLOP/s instead of MKL's 88 on 2 AVX2 cores; a push of its stream 1.06 x as fast.
+        return torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, "none", [], "")
+    return layer(x)
+
+
+def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Where torch has oneDNN's multiplication, which is without a gradient."""
+    return (
+        x.device.type == weight.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad))
+        and not torch.compiler.is_compiling()
+        and not why_not_plain((x, weight))
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
 
 
 def _joined(*tensors: Tensor) -> Tensor:
