@@ -15,6 +15,7 @@ from rich.console import Console
 
 from xcodec_fast import transcode
 from xcodec_fast.audio import check_audio_suffix, is_audio_name
+from xcodec_fast.cli_evaluate import evaluation
 from xcodec_fast.cli_options import (
     Bandwidth,
     ChunkMs,
@@ -35,6 +36,7 @@ from xcodec_fast.cli_options import (
 from xcodec_fast.cli_paths import pair_paths
 from xcodec_fast.cli_report import report
 from xcodec_fast.cli_stream import stream
+from xcodec_fast.cli_train import train
 from xcodec_fast.cli_work import Device, Models, as_line, each_file, printable
 from xcodec_fast.codes_info import ClipCodes, CodesInfo
 from xcodec_fast.config import CONFIG_FILE
@@ -188,6 +190,8 @@ def demo(
 
 app.command()(stream)
 app.command("streaming-report")(report)
+app.command("evaluate")(evaluation)
+app.command()(train)
 
 
 def _how_to_encode(

@@ -32,7 +32,7 @@ class Models:
     """Loads the model that is asked for, or that a file names, once each."""
 
     def __init__(self, device: Device) -> None:
-        self.device = _available(device)
+        self.device = available(device)
         self._loaded: dict[str, XcodecModel] = {}
 
     def load(self, name: str) -> XcodecModel:
@@ -67,7 +67,8 @@ def _known(path: Path, model_id: str) -> str:
     return model_id
 
 
-def _available(device: Device) -> str:
+def available(device: Device) -> str:
+    """Its name in torch."""
     if device is Device.auto:
         mps = torch.backends.mps.is_available()
         return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"

@@ -21,7 +21,7 @@ def log_mel(samples: Tensor, rate: int) -> Tensor:
     """Samples `[T]` at `rate` Hz -> dB, `[BANDS, T // 256 + 1]`; the clip counts as zero around its ends."""
     padded = F.pad(samples.float().cpu(), (_WINDOW // 2, _WINDOW // 2))
     spectrum = torch.stft(padded, _WINDOW, _HOP, window=torch.hann_window(_WINDOW), center=False, return_complex=True)
-    return 20 * (_triangles(rate) @ spectrum.abs()).clamp(min=_FLOOR).log10()
+    return 20 * (triangles(rate, _WINDOW, BANDS) @ spectrum.abs()).clamp(min=_FLOOR).log10()
 
 
 def log_mel_distance(a: Tensor, b: Tensor, rate: int) -> float:
@@ -35,10 +35,10 @@ def log_mel_distance(a: Tensor, b: Tensor, rate: int) -> float:
 
 
 @cache
-def _triangles(rate: int) -> Tensor:
-    """The weight of every bin in every band, `[BANDS, bins]`."""
-    bins = torch.arange(_WINDOW // 2 + 1) * rate / _WINDOW
+def triangles(rate: int, window: int, bands: int) -> Tensor:
+    """The weight of every bin of a window's spectrum in every band, `[bands, window / 2 + 1]`."""
+    bins = torch.arange(window // 2 + 1) * rate / window
     highest = 2595 * torch.log10(torch.tensor(1 + rate / 2 / 700))
-    corners = 700 * (10 ** (torch.linspace(0, float(highest), BANDS + 2) / 2595) - 1)
-    low, peak, high = (corners[at : at + BANDS, None] for at in range(3))
+    corners = 700 * (10 ** (torch.linspace(0, float(highest), bands + 2) / 2595) - 1)
+    low, peak, high = (corners[at : at + bands, None] for at in range(3))
     return torch.minimum((bins - low) / (peak - low), (high - bins) / (high - peak)).clamp(min=0)

@@ -1,0 +1,98 @@
+"""The command `evaluate`: how good a model's reconstructions are, per bandwidth, and how its codebooks are used."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from xcodec_fast.audio import AudioReader, is_audio_name, too_short
+from xcodec_fast.cli_options import Force, Model, Mono, OnDevice
+from xcodec_fast.cli_work import Device, Models, printable, progress_bar
+from xcodec_fast.evaluation import Evaluation, evaluate
+from xcodec_fast.metrics import hearing_metrics
+from xcodec_fast.whole import written_whole
+
+_HEADINGS = {
+    "log_mel_db": "log-mel\ndB",
+    "stft": "STFT",
+    "si_sdr_db": "SI-SDR\ndB",
+    "stoi": "STOI",
+    "pesq_wb": "PESQ-WB",
+}
+_PACKAGES = {"stoi": "pystoi", "pesq_wb": "pesq"}
+
+
+def evaluation(
+    audio: Annotated[list[Path], typer.Argument(help="Clips, and folders of them.")],
+    model: Model = "xcodec-tiny",
+    output: Annotated[Path | None, typer.Option(help="Write all figures, clip by clip, as JSON.")] = None,
+    device: OnDevice = Device.auto,
+    mono: Mono = False,
+    force: Force = False,
+) -> None:
+    """Distances of what a model decodes from what it was given, per bandwidth, and the use of its codebooks."""
+    if output is not None and output.exists() and not force:
+        raise FileExistsError(f"{output} exists already: --force replaces it")
+    paths = [clip for path in audio for clip in _clips(path)]
+    models = Models(device)
+    loaded = models.load(model)
+    samples = []
+    for path in paths:
+        with AudioReader(path, loaded.config.sample_rate, mono) as reader:
+            samples.append(torch.from_numpy(reader.read()))
+            if len(samples[-1]) == 0:
+                raise ValueError(too_short(reader))
+    with progress_bar() as bar:
+        task = bar.add_task("clips", total=None)
+        found = evaluate(loaded, samples, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    console = Console(highlight=False, width=120)
+    console.print(_distances(found))
+    console.print(_codebooks(found))
+    print(printable(f"{len(paths)} clips, {found.seconds:.1f} s, {found.frames} frames; model {model}"))
+    for name in sorted(_PACKAGES.keys() - hearing_metrics().keys()):
+        print(f"not measured: {_HEADINGS[name]} (pip install {_PACKAGES[name]})")
+    if output is not None:
+        values = {"model": model, "audio": [*map(str, paths)], **asdict(found)}
+        with written_whole(output) as temporary:
+            temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    models.note()
+
+
+def _clips(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if is_audio_name(file))
+    if not found:
+        raise FileNotFoundError(f"{path} holds no audio")
+    return found
+
+
+def _distances(found: Evaluation) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    names = list(found.bandwidths[0].means)
+    for heading in ("kbps", *(_HEADINGS[name] for name in names)):
+        table.add_column(heading, justify="right")
+    for row in found.bandwidths:
+        places = (2 if name.endswith("_db") or name == "pesq_wb" else 3 for name in names)
+        cells = (f"{row.means[name]:.{digits}f}" for name, digits in zip(names, places, strict=True))
+        table.add_row(f"{row.bandwidth:g}", *cells)
+    return table
+
+
+def _codebooks(found: Evaluation) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for heading in ("stage", "entries used\n%", "if all were likely\n%", "entropy\nbits"):
+        table.add_column(heading, justify="right")
+    for index, stage in enumerate(found.stages, 1):
+        table.add_row(
+            str(index), f"{100 * stage.usage:.1f}", f"{100 * stage.highest_usage:.1f}", f"{stage.entropy_bits:.2f}"
+        )
+    return table

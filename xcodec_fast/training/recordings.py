@@ -1,0 +1,118 @@
+"""Recordings to train on: a folder's clips in memory, random crops of them, and those held out."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xcodec_fast.audio import is_audio_name, load_audio
+from xcodec_fast.training.recipe import Recipe
+
+MANIFEST = "MANIFEST.csv"
+_LOUDNESS_DB, _LOUDEST = -22.0, 0.95  # of a crop before its random gain: RMS; and the peak after it
+
+
+@dataclass(frozen=True)
+class Clip:
+    """samples: int16 `[T]`, which takes half of float32's memory."""
+
+    name: str
+    kind: str
+    samples: np.ndarray
+
+
+class Recordings:
+    """The clips of a recipe's folder.
+
+    Raises FileNotFoundError without any, ValueError where a kind of the recipe has none or all would be held out.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        recipe: Recipe,
+        rate: int,
+        hop: int,
+        progress: Callable[[Sequence[tuple[str, str]]], Sequence[tuple[str, str]]] = lambda files: files,
+    ) -> None:
+        self._recipe, self._rate, self._crop = recipe, rate, recipe.crop_frames * hop
+        files = _files(Path(folder))
+        clips = [_loaded(Path(folder), name, kind, rate) for name, kind in progress(files)]
+        long_enough = [clip for clip in clips if len(clip.samples) > self._crop * (1 + recipe.speed) + 1]
+        order = np.random.default_rng(recipe.seed).permutation(len(long_enough))
+        self.held_out = [long_enough[index] for index in order[: recipe.held_out]]
+        self.clips = [long_enough[index] for index in sorted(order[recipe.held_out :])]
+        if not self.clips:
+            raise ValueError(
+                f"{folder} has {len(long_enough)} recordings longer than a crop of {self._crop / rate:.2f} s; "
+                f"{recipe.held_out} are held out, and none is left to train on"
+            )
+        self._chances = self._shares(folder)
+
+    @property
+    def seconds(self) -> float:
+        """What is trained on."""
+        return sum(len(clip.samples) for clip in self.clips) / self._rate
+
+    def _shares(self, folder: str | Path) -> np.ndarray:
+        """Of each clip: its chance to be cropped."""
+        lengths = np.array([len(clip.samples) for clip in self.clips], dtype=np.float64)
+        if self._recipe.kinds:
+            kinds = np.array([clip.kind for clip in self.clips])
+            for kind, share in self._recipe.kinds.items():
+                if not (kinds == kind).any():
+                    raise ValueError(f"kinds has {kind!r}, but no recording in {folder} is of it")
+                lengths[kinds == kind] *= share / lengths[kinds == kind].sum()
+            lengths[~np.isin(kinds, list(self._recipe.kinds))] = 0
+        return lengths / lengths.sum()
+
+    def crops(self, draw: np.random.Generator) -> Tensor:
+        """A batch of augmented crops, `[B, 1, T]`, float32."""
+        return torch.from_numpy(np.stack([self._augmented(draw) for _ in range(self._recipe.batch)]))[:, None]
+
+    def _augmented(self, draw: np.random.Generator) -> np.ndarray:
+        crop = self._loud(draw)
+        if draw.random() < self._recipe.mix:
+            crop += self._loud(draw) * 10 ** (draw.uniform(-20, -3) / 20)
+        crop *= 10 ** (draw.uniform(-self._recipe.gain_db, self._recipe.gain_db) / 20)
+        return crop * min(1.0, _LOUDEST / max(float(np.abs(crop).max()), 1e-9))
+
+    def _loud(self, draw: np.random.Generator) -> np.ndarray:
+        """A crop of one clip at a random speed, brought to one loudness; silence is raised by 40 dB at most."""
+        import soxr
+
+        clip = self.clips[draw.choice(len(self.clips), p=self._chances)].samples
+        speed = 1 + draw.uniform(-self._recipe.speed, self._recipe.speed)
+        length = int(np.ceil(self._crop * speed)) + 1
+        start = draw.integers(len(clip) - length + 1)
+        crop = clip[start : start + length].astype(np.float32) / 32768
+        crop = soxr.resample(crop, self._rate * speed, self._rate, quality="MQ")
+        crop = np.pad(crop, (0, max(0, self._crop - len(crop))))[: self._crop]
+        loudness = 20 * np.log10(max(float(np.sqrt(np.square(crop).mean())), 1e-9))
+        return crop * np.float32(10 ** (min(40.0, _LOUDNESS_DB - loudness) / 20))
+
+
+def _files(folder: Path) -> list[tuple[str, str]]:
+    """Name and kind of each recording."""
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        with manifest.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows or not {"file", "kind"} <= set(rows[0]):
+            raise ValueError(f"{manifest} must have rows with the columns file and kind")
+        return [(row["file"], row["kind"]) for row in rows]
+    files = [(str(path.relative_to(folder)), "") for path in sorted(folder.rglob("*")) if is_audio_name(path)]
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no recordings")
+    return files
+
+
+def _loaded(folder: Path, name: str, kind: str, rate: int) -> Clip:
+    samples = load_audio(folder / name, rate).samples
+    return Clip(name, kind, np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16))

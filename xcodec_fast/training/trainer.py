@@ -1,0 +1,181 @@
+"""The loop: steps, learning rate, evaluation of held-out clips, and a checkpoint from which a run goes on."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xcodec_fast.config import XcodecConfig
+from xcodec_fast.derived import forget_derived
+from xcodec_fast.mel import log_mel_distance
+from xcodec_fast.model import XcodecModel
+from xcodec_fast.training.objective import LOSSES, Objective
+from xcodec_fast.training.recipe import Recipe
+from xcodec_fast.training.recordings import Recordings
+
+CHECKPOINT, CURVES = "checkpoint.pt", "curves.csv"
+COLUMNS = ("step", "minutes", "learning_rate", "total", *LOSSES, "held_out_mel_db")
+_FILLED_FROM = 24  # vectors for each codebook entry of k-means
+_SMOOTHED = 0.98
+_CLIPPED = 1.0  # norm of a step's gradient
+
+
+def new_model(recipe: Recipe, device: torch.device) -> XcodecModel:
+    """The model that a recipe starts from, in training mode. A new one's convolutions are drawn as PyTorch does.
+
+    X-Codec's own draws let narrow acoustic layers fade to nothing, and the semantic decoder begin 100 times too loud.
+    """
+    if isinstance(recipe.model, str):
+        return XcodecModel.from_pretrained(recipe.model, dtype=torch.float32, device=device).train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = XcodecModel(XcodecConfig.from_dict(recipe.model))
+        for name, layer in model.named_modules():
+            if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d) and not name.startswith("semantic_model."):
+                layer.reset_parameters()
+        for linear in (model.fc, model.fc1, model.fc2):
+            nn.init.normal_(linear.weight, std=1 / math.sqrt(linear.in_features))
+    return model.to(device).train()
+
+
+class Trainer:
+    """A run in a folder: `run` yields after each step, and `save` writes what `resume` reads."""
+
+    def __init__(self, model: XcodecModel, recipe: Recipe, recordings: Recordings, folder: Path) -> None:
+        self.model, self.recipe, self.folder = model, recipe, folder
+        self._recordings = recordings
+        self.objective = Objective(model, recipe)
+        self._optimizer = torch.optim.AdamW(
+            [p for p in model.parameters() if p.requires_grad], recipe.learning_rate, betas=(0.8, 0.99)
+        )
+        self._draw = np.random.default_rng(recipe.seed)
+        self.step = 0
+        self._seconds = 0.0
+        self._smoothed: dict[str, float] = {}
+
+    def run(self, on_step: Callable[[dict[str, float]], None], until: float = math.inf) -> None:
+        """Steps to the recipe's end, or `until` this time (of time.monotonic()); saves on the way and at the end."""
+        while self.step < self.recipe.steps and time.monotonic() < until:
+            started = time.monotonic()
+            if self.step == self.recipe.quantize_from and not self._is_filled():
+                self._fill()
+            losses = self._advance()
+            self._seconds += time.monotonic() - started
+            self._note(losses)
+            on_step(self._smoothed)
+            if self.step % self.recipe.evaluate_every == 0 or self.step == self.recipe.steps:
+                self._write_row(self.evaluate())
+            if self.step % self.recipe.save_every == 0:
+                self.save()
+        self.save()
+
+    def _is_filled(self) -> bool:
+        return all(bool(codebook.any()) for codebook in self.model.quantizer.codebooks)
+
+    def _fill(self) -> None:
+        needed = _FILLED_FROM * self.model.config.codebook_size
+        per_batch = self.recipe.batch * self.recipe.crop_frames
+        batches = [self.objective.embeddings(self._batch()) for _ in range(math.ceil(needed / per_batch))]
+        self.objective.quantizer.fill(torch.cat(batches))
+
+    def _batch(self) -> Tensor:
+        return self._recordings.crops(self._draw).to(self.model.device)
+
+    def learning_rate(self) -> float:
+        """Risen along a line, then falling along half a cosine to a hundredth."""
+        recipe, step = self.recipe, self.step
+        if step < recipe.warmup:
+            return recipe.learning_rate * (step + 1) / recipe.warmup
+        done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+        return recipe.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+    def _advance(self) -> dict[str, float]:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        total, losses = self.objective(self._batch(), quantized=self.step >= self.recipe.quantize_from)
+        if not total.isfinite():
+            raise FloatingPointError(f"the loss is {float(total)} at step {self.step}: lower the learning_rate")
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), _CLIPPED)
+        self._optimizer.step()
+        self.step += 1
+        return {name: float(value.detach()) for name, value in {"total": total, **losses}.items()}
+
+    def _note(self, losses: dict[str, float]) -> None:
+        for name, value in losses.items():
+            before = self._smoothed.get(name, value)
+            self._smoothed[name] = _SMOOTHED * before + (1 - _SMOOTHED) * value
+
+    @torch.inference_mode()
+    def evaluate(self) -> float:
+        """The mean log-mel distance in dB of the held-out clips at the highest bandwidth, or before quantization."""
+        distances = []
+        for audio in self._held_out():
+            if self.step < self.recipe.quantize_from:
+                rows = self.objective.embeddings(audio)
+                made = self.model.acoustic_decoder(self.model.fc2(rows).t()[None])
+            else:
+                made = self.model.decode(self.model.encode(audio).audio_codes).audio_values
+            distances.append(log_mel_distance(made[0, 0], audio[0, 0].cpu(), self.model.config.sample_rate))
+        return sum(distances) / len(distances) if distances else math.nan
+
+    def _held_out(self) -> Iterator[Tensor]:
+        """At most ten seconds each, whole frames."""
+        hop = self.model.config.hop_length
+        for clip in self._recordings.held_out:
+            frames = min(len(clip.samples), 10 * self.model.config.sample_rate) // hop
+            samples = torch.from_numpy(clip.samples[: frames * hop].astype(np.float32) / 32768)
+            yield samples[None, None].to(self.model.device)
+
+    def _write_row(self, held_out: float) -> None:
+        path = self.folder / CURVES
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(COLUMNS)
+            numbers = [self.learning_rate(), *(self._smoothed[name] for name in COLUMNS[3:-1]), held_out]
+            writer.writerow([self.step, f"{self._seconds / 60:.1f}", *(f"{number:.5g}" for number in numbers)])
+
+    def save(self) -> None:
+        """The checkpoint, whole or not at all, and the model as a folder that `from_pretrained` reads."""
+        state = {
+            "recipe": self.recipe.to_dict(),
+            "step": self.step,
+            "seconds": self._seconds,
+            "smoothed": self._smoothed,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "objective": self.objective.state_dict(),
+            "draw": self._draw.bit_generator.state,
+        }
+        written = self.folder / f"{CHECKPOINT}.part"
+        torch.save(state, written)
+        os.replace(written, self.folder / CHECKPOINT)
+        self.model.save_pretrained(self.folder / "model")
+
+    def resume(self) -> None:
+        """Goes on from the folder's checkpoint.
+
+        Raises ValueError where the checkpoint's recipe is another one; more steps it may have.
+        """
+        state: dict[str, Any] = torch.load(self.folder / CHECKPOINT, map_location=self.model.device, weights_only=True)
+        before, now = ({**recipe, "steps": 0, "audio": ""} for recipe in (state["recipe"], self.recipe.to_dict()))
+        if changed := sorted(key for key in now if before.get(key) != now[key]):
+            raise ValueError(f"the checkpoint in {self.folder} is of a recipe with another {', '.join(changed)}")
+        self.model.load_state_dict(state["model"])
+        forget_derived()
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.objective.load_state_dict(state["objective"])
+        self._draw.bit_generator.state = state["draw"]
+        self.step, self._seconds, self._smoothed = state["step"], state["seconds"], state["smoothed"]
