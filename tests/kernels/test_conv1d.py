@@ -116,10 +116,10 @@ def test_precisions_of_float32(device, guards, name, precision):
     batch, length, ci, co, taps, stride, dilation, padding = CONVS[name]
     x = _random(batch, length, ci, dtype=torch.float32, device=device)
     weight = _random(co, ci, taps, dtype=torch.float32, device=device, scale=1 / math.sqrt(ci * taps))
-    geometry = {"stride": stride, "padding": padding, "dilation": dilation}
+    geometry: Any = {"stride": stride, "padding": padding, "dilation": dilation}
     layout = layouts.by_taps_tf32 if precision == "tf32" else layouts.by_taps
     y, _ = kernel.conv1d(between_nan(x), layout(weight), None, precision=precision, **geometry)
-    expected = F.conv1d(as_read(x, precision).transpose(1, 2), as_read(weight, precision), **geometry)
+    expected = F.conv1d(as_read(x, precision).transpose(1, 2), as_read(weight, precision), None, **geometry)
     _assert_close(y, expected.transpose(1, 2), torch.float32)
 
 
@@ -127,7 +127,7 @@ def test_precisions_of_float32(device, guards, name, precision):
 def test_precisions_of_a_transposed_convolution(device, guards, precision):
     x = _random(2, 40, 32, dtype=torch.float32, device=device)
     weight = _random(32, 24, 10, dtype=torch.float32, device=device, scale=0.15)
-    geometry = {"stride": 5, "padding": 3, "output_padding": 1}
+    geometry: Any = {"stride": 5, "padding": 3, "output_padding": 1}
     layout = layouts.two_taps_tf32 if precision == "tf32" else layouts.two_taps
     y, _ = kernel.conv_transpose1d(between_nan(x), layout(weight), None, precision=precision, **geometry)
     expected = F.conv_transpose1d(as_read(x, precision).transpose(1, 2), as_read(weight, precision), **geometry)
