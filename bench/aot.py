@@ -24,7 +24,7 @@ _MODES = {
     "bfloat16": (torch.bfloat16, "ieee"),
 }
 _ROCM_MODES = {"float32": (torch.float32, "ieee"), "bfloat16": (torch.bfloat16, "ieee")}
-_SIZES = ((1, 8), (1, 50), (8, 500))  # clips x frames
+_SIZES = ((1, 1), (1, 8), (1, 50), (8, 500))  # clips x frames
 
 
 def _modes(target: str) -> dict[str, tuple[torch.dtype, str]]:

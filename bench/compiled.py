@@ -96,13 +96,14 @@ def launches_of_the_model(target: str, dtype: torch.dtype, precision: str, batch
         samples, width = frames * model.config.hop_length, model.config.hidden_size
         interval = Interval(torch.zeros(batch, dtype=torch.long), torch.zeros(batch, dtype=torch.long))
         audio, rows = torch.empty(batch, 1, samples, dtype=dtype), torch.empty(batch * frames, width, dtype=dtype)
+        heard = torch.empty(batch, samples + model.config.hop_length, dtype=dtype)  # padded, as the model does
         codes = torch.empty(batch * frames, 8, dtype=torch.long)
         semantic = torch.empty(batch, model.config.semantic_hidden_size, frames, dtype=dtype)
         latent = torch.empty(batch, model.config.acoustic_model_config.hidden_size, frames, dtype=dtype)
         with torch.inference_mode(), intercepted(target, precision) as launches:
             model.acoustic_encoder(audio, interval)
             model.encoder_semantic(semantic, interval)
-            model.semantic_model.feature_extractor(audio[:, 0])
+            model.semantic_model.feature_extractor(heard)
             search.residual_codes(rows, model.quantizer.codebooks, 8)
             search.projected_sum(codes, model.quantizer.codebooks, model.fc2)
             model.acoustic_decoder(latent, interval)

@@ -135,6 +135,7 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tables", metavar="FILE", help="write the final tables to FILE too")
+    parser.addoption("--eager-only", action="store_true", help="time a stream's push against eager PyTorch alone")
     parser.addoption("--within", metavar="SECONDS", type=float, help="skip the cases left after that time")
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xcodec_fast.derived import kept_by_graph
+
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
 INTERPRETED = not GPU and os.environ.get("TRITON_INTERPRET") == "1"
@@ -52,7 +54,7 @@ class Captured:
                     call()
             torch.cuda.synchronize()
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            with kept_by_graph() as self._kept, torch.cuda.graph(self._graph):
                 self.outputs = as_tuple(call())
             for output in self.outputs:  # so that what is judged is what the graph writes
                 output.fill_(float("nan") if output.is_floating_point() else -1)
@@ -74,6 +76,11 @@ class Launched:
         self.run = call
         for _ in range(3):
             self.outputs = tuple(output.clone() for output in as_tuple(call()))
+
+
+def three_digits(number: float) -> str:
+    """With three significant digits, and never an exponent."""
+    return f"{number:.0f}" if number >= 100 else f"{number:#.3g}".rstrip(".")
 
 
 def as_tuple(outputs: Any) -> tuple[Tensor, ...]:
@@ -125,6 +132,17 @@ def assert_agreement(expected: tuple[Tensor, ...], actual: tuple[Tensor, ...], l
             assert size <= limit, f"{who}: off by {float(size):.1e}, and {limit:.0e} is allowed"
             worst = max(worst, float(size))
     return worst
+
+
+def assert_same_codes(expected: Tensor, actual: Tensor) -> None:
+    """`[B, Q, F]`: one decision, or one in 1,000, may be the first of its frame to differ."""
+    different = actual != expected
+    first = different & (different.cumsum(1) == 1)
+    assert int(first.sum()) <= max(1, actual.numel() // 1000)
+
+
+def assert_same_audio(expected: Tensor, actual: Tensor) -> None:
+    assert (actual - expected).abs().max() <= 1e-4 * expected.abs().max().clamp(min=1)
 
 
 def excess(x: Tensor, codebooks: Tensor, codes: Tensor) -> float:

@@ -44,7 +44,7 @@ def activated(y, KIND: tl.constexpr):
         return 0.5 * y * (1.0 + tl.erf(y * 0.7071067811865476))
     else:
         tl.static_assert(KIND == "elu")
-        return tl.where(y > 0, y, tl.exp(tl.minimum(y, 0.0)) - 1.0)
+        return tl.where(y > 0, y, tl.exp(y) - 1.0)
 
 
 @triton.jit(do_not_specialize=["T", "TO"])

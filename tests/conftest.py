@@ -12,16 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 import transformers
 from torch import Tensor
 
+from bench.speech import speech_clip
 from xcodec_fast import XcodecModel, convert
 from xcodec_fast.audio import load_audio
-from xcodec_fast.cli import main
 from xcodec_fast.convert import ACOUSTIC_WIDTHS, TEACHERS
-from xcodec_fast.demo import SPEECH
 
 from .commands import Result
 from .original import YAML
@@ -35,7 +33,7 @@ torch.set_num_threads(min(2, os.cpu_count() or 1))
 @pytest.fixture(scope="session")
 def speech() -> Tensor:
     """The bundled speech clip, `[T]` at 16 kHz."""
-    return torch.from_numpy(load_audio(SPEECH, 16000).samples)
+    return speech_clip()
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +85,8 @@ def launched(monkeypatch):
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     """Runs a command line in this process, in a folder of its own."""
+    from xcodec_fast.cli import main
+
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
 
@@ -108,6 +108,7 @@ def run(monkeypatch, capsys, tmp_path):
 @pytest.fixture
 def tone(tmp_path):
     """A function that writes a second of a tone, in any format, rate and channels."""
+    import soundfile
 
     def write(name="in.wav", rate=16000, channels=1, seconds=1.0):
         path = tmp_path / name
@@ -122,6 +123,7 @@ def tone(tmp_path):
 @pytest.fixture
 def wav(tmp_path, speech):
     """A function that writes the first samples of the clip as a file, repeated where it is too short."""
+    import soundfile
 
     def write(samples, rate=16000, name="in.wav"):
         soundfile.write(tmp_path / name, np.resize(speech.numpy(), samples), rate, "FLOAT", format="WAV")

@@ -29,6 +29,12 @@ def assert_same_audio(expected: Tensor, actual: Tensor) -> None:
     assert (actual - expected).abs().max() <= limit
 
 
+def first_differences(expected: Tensor, actual: Tensor) -> Tensor:
+    """Of codes `[B, Q, F]`, where each frame's first stage that differs is: bool, on the CPU."""
+    different = (actual != expected).cpu()
+    return different & (different.cumsum(1) == 1)
+
+
 def embeddings(model: Any, audio: Tensor) -> Tensor:
     """What the quantizer is given, `[B, D, F]`, read off either implementation."""
     caught: list[Tensor] = []
@@ -85,8 +91,7 @@ class CodeEquality:
         self.worst_embedding = max(self.worst_embedding, float((own - truth).norm() / truth.norm()))
         self.worst_excess = max(self.worst_excess, float(excess(books, own, actual).max()))
 
-        different = (actual != expected).cpu()
-        first = different & (different.cumsum(1) == 1)
+        first = first_differences(expected, actual)
         gaps = excess(books, truth, actual)[first]
         self.worst_gap = max(self.worst_gap, float(gaps.max()) if len(gaps) else 0.0)
         self.first_differences += int(first.sum())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from xcodec_fast import functional
+from xcodec_fast import backend, functional
 from xcodec_fast.functional import conv1d
 
 
@@ -25,6 +25,15 @@ def test_a_transposed_convolution_as_a_product(monkeypatch, stride, frames, bias
             monkeypatch.undo()
             assert got.shape == want.shape
             assert (got - want).abs().max() <= 1e-13
+
+
+@pytest.mark.parametrize("forced", ["torch", "triton"])
+def test_output_padding_that_no_tap_reaches_is_pytorchs(forced):
+    conv = torch.nn.ConvTranspose1d(16, 16, 8, 4, padding=0, output_padding=2)
+    x = torch.randn(2, 16, 5)
+    with torch.no_grad(), backend(forced):
+        y, _ = conv1d(x, conv)
+        assert torch.equal(y, conv(x))
 
 
 def test_gradients_go_through_the_layer():

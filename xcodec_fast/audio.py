@@ -60,7 +60,6 @@ class AudioReader:
 
     def __init__(self, path: str | Path, sample_rate: int, mono: bool = False) -> None:
         import soundfile
-        import soxr
 
         check_rate(sample_rate)
         check_readable(path)
@@ -85,6 +84,8 @@ class AudioReader:
         self._block = max(1, min(_BLOCK, _BLOCK * self.file_rate // sample_rate) // self.file_channels)
         self._resampler: Any = None
         if self.file_rate != sample_rate:
+            import soxr
+
             self._resampler = soxr.ResampleStream(self.file_rate, sample_rate, 1, dtype="float32")
         self._ready: list[np.ndarray] = []
         self._ended = False

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xcodec_fast.derived import kept_by_graph, weights_mark
+from xcodec_fast.dispatch import precision
 from xcodec_fast.lines import StreamState
 from xcodec_fast.steps import Step
+
+
+class Basis:
+    """What a capture takes from a model: its tensors, what is derived from them, and how float32 is multiplied."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._weights = [
+            (owner, name, tensor)
+            for module in model.modules()
+            for owner in (module._parameters, module._buffers)
+            for name, tensor in owner.items()
+            if tensor is not None
+        ]
+        self._mark = self._marked()
+
+    def has_changed(self) -> bool:
+        """Whether the model is another since."""
+        replaced = any(owner.get(name) is not tensor for owner, name, tensor in self._weights)
+        return replaced or self._marked() != self._mark
+
+    def _marked(self) -> tuple[object, ...]:
+        multiplied = precision(next(self._model.parameters()))
+        return (multiplied, *weights_mark(tensor for _, _, tensor in self._weights))
 
 
 class StepGraph:
@@ -20,13 +45,7 @@ class StepGraph:
     """
 
     def __init__(self, step: Step, state: StreamState, chunk: Tensor) -> None:
-        self._weights = [
-            (owner, name, tensor)
-            for module in step.model.modules()
-            for owner in (module._parameters, module._buffers)
-            for name, tensor in owner.items()
-            if tensor is not None
-        ]
+        self._basis = Basis(step.model)
         self._chunk, self._valid = chunk.clone(), torch.zeros_like(state.seen)
         self._active = torch.zeros_like(state.seen, dtype=torch.bool)
         self._graph = torch.cuda.CUDAGraph()
@@ -42,15 +61,10 @@ class StepGraph:
             self._out, after = step(state, self._chunk, self._valid, self._active)
             for tensor, new in zip(state.tensors(), after.tensors(), strict=True):
                 tensor.copy_(new)
-        self._mark = self._marked()
 
     def is_stale(self) -> bool:
-        """Whether weights have changed since the capture, so that what was derived from them has too."""
-        replaced = any(owner.get(name) is not tensor for owner, name, tensor in self._weights)
-        return replaced or self._marked() != self._mark
-
-    def _marked(self) -> tuple[object, ...]:
-        return weights_mark(tensor for _, _, tensor in self._weights)
+        """Whether a new capture would be another."""
+        return self._basis.has_changed()
 
     def __call__(self, chunk: Tensor, valid: Tensor, active: Tensor) -> Tensor:
         """The step's output, as a copy: the graph's own is overwritten by the next replay."""

@@ -16,6 +16,7 @@ from torch.utils.weak import TensorWeakRef, WeakTensorKeyDictionary
 from xcodec_fast.plain import why_not_plain
 
 _optimizer_steps = 0
+_forgotten = 0  # times that something was dropped by `forget_derived` or `forget_derived_from`
 
 
 def _count_step(*_: Any) -> None:
@@ -25,6 +26,11 @@ def _count_step(*_: Any) -> None:
 
 # A fused optimizer writes parameters without counting a version.
 register_optimizer_step_post_hook(_count_step)
+
+
+def _count_forgetting() -> None:
+    global _forgotten
+    _forgotten += 1
 
 
 @dataclass(frozen=True)
@@ -96,20 +102,24 @@ def kept_by_graph() -> Iterator[list[Tensor]]:
 
 
 def weights_mark(tensors: Iterable[Tensor]) -> tuple[Any, ...]:
-    """Differs from an earlier one where a tensor was changed or moved since, as far as that leaves a trace.
+    """Differs from an earlier one where a tensor was changed or moved since.
 
-    A fused optimizer's step leaves none.
+    A change that leaves no trace counts once it was told of: by an optimizer's step, `forget_derived` or
+    `forget_derived_from`, on whichever tensors.
     """
-    return tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
+    seen = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
+    return (_optimizer_steps, _forgotten, *seen)
 
 
 def forget_derived() -> None:
     """Drops everything that was derived."""
+    _count_forgetting()
     _entries.clear()
 
 
 def forget_derived_from(tensors: Iterable[Tensor]) -> None:
     """Drops what was derived from any of these."""
+    _count_forgetting()
     left = {id(tensor) for tensor in tensors}
     for entries in list(_entries.values()):
         for name, entry in list(entries.items()):

@@ -91,11 +91,15 @@ def conv1d(
 
 
 def _has_kernel(conv: nn.Module) -> bool:
-    """Plain convolutions, and transposed ones of two taps; an adapter in a layer's place computes for itself."""
+    """Plain convolutions, and transposed ones of two taps; an adapter in a layer's place computes for itself.
+
+    Of a transposed one, output padding beyond the padding asks for positions that no tap reaches.
+    """
     if not is_plain(conv):
         return False
     if isinstance(conv, nn.ConvTranspose1d):
-        return conv.groups == 1 and conv.kernel_size[0] == 2 * conv.stride[0] and conv.dilation[0] == 1
+        two_taps = conv.kernel_size[0] == 2 * conv.stride[0] and conv.dilation[0] == 1
+        return conv.groups == 1 and two_taps and conv.output_padding[0] <= int(conv.padding[0])
     return isinstance(conv, nn.Conv1d) and conv.groups == 1 and conv.padding_mode == "zeros"
 
 

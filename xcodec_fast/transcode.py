@@ -149,8 +149,6 @@ def decode_file(
 
     Raises ValueError where the codes are another model's or no sample is left, else as `audio_writer` does.
     """
-    import soxr  # where used, as in audio.py
-
     require_model(model)
     require_clip(clip)
     check_model("clip", clip.info, model)
@@ -165,7 +163,11 @@ def decode_file(
     if length == 0:
         raise ValueError(f"{path} cannot be written: {info.seconds:.3f} s have no sample at {rate} Hz")
     with audio_writer(path, rate) as append:
-        resampler = None if rate == model_rate else soxr.ResampleStream(model_rate, rate, 1, dtype="float32")
+        resampler = None
+        if rate != model_rate:
+            import soxr  # where used, as in audio.py
+
+            resampler = soxr.ResampleStream(model_rate, rate, 1, dtype="float32")
         written = decoded = 0
         for tile in decode_tiles(model, clip.audio_codes):
             piece = tile[: info.samples - decoded].float().cpu().numpy()

@@ -49,7 +49,7 @@ def between_nan(tensor: Tensor) -> Tensor:
 
 
 class Guards(TorchFunctionMode):
-    """Within it, every `torch.empty` is guarded. `buffers` counts them; leaving checks their margins."""
+    """Within it, what `torch.empty` and `torch.empty_like` give is guarded: `buffers`, whose margins leaving checks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,9 +57,13 @@ class Guards(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not torch.empty:
+        if func is torch.empty_like:
+            like = args[0]
+            size, kwargs = like.shape, {"dtype": like.dtype, "device": like.device, **kwargs}
+        elif func is torch.empty:
+            size = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+        else:
             return func(*args, **kwargs)
-        size = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
         tensor, buffer = guarded(*size, **kwargs)
         self.buffers.append(buffer)
         return tensor

@@ -13,7 +13,7 @@ from xcodec_fast.kernels import conv1d as conv1d_module
 from xcodec_fast.kernels import layouts
 from xcodec_fast.kernels.launch import Blocks
 
-from .conftest import INTERPRETED
+from .conftest import INTERPRETED, PRECISIONS, as_read
 from .guards import between_nan
 
 kernel: Any = conv1d_module
@@ -107,6 +107,41 @@ def test_transposed_against_pytorch(device, guards, stride, length, dtype):
     expected = F.conv_transpose1d(x.double().transpose(1, 2), weight.double(), bias.double(), **geometry)
     _assert_close(y, expected.transpose(1, 2), dtype)
     _assert_close(s, _then(expected.transpose(1, 2), "snake", alpha), dtype)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["unit, dilation 9", "first", "stride 5", "odd channels"])
+def test_precisions_of_float32(device, guards, name, precision):
+    """TF32 operands are rounded to the nearest, those of the kernel's own loads too."""
+    batch, length, ci, co, taps, stride, dilation, padding = CONVS[name]
+    x = _random(batch, length, ci, dtype=torch.float32, device=device)
+    weight = _random(co, ci, taps, dtype=torch.float32, device=device, scale=1 / math.sqrt(ci * taps))
+    geometry: Any = {"stride": stride, "padding": padding, "dilation": dilation}
+    layout = layouts.by_taps_tf32 if precision == "tf32" else layouts.by_taps
+    y, _ = kernel.conv1d(between_nan(x), layout(weight), None, precision=precision, **geometry)
+    expected = F.conv1d(as_read(x, precision).transpose(1, 2), as_read(weight, precision), None, **geometry)
+    _assert_close(y, expected.transpose(1, 2), torch.float32)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_precisions_of_a_transposed_convolution(device, guards, precision):
+    x = _random(2, 40, 32, dtype=torch.float32, device=device)
+    weight = _random(32, 24, 10, dtype=torch.float32, device=device, scale=0.15)
+    geometry: Any = {"stride": 5, "padding": 3, "output_padding": 1}
+    layout = layouts.two_taps_tf32 if precision == "tf32" else layouts.two_taps
+    y, _ = kernel.conv_transpose1d(between_nan(x), layout(weight), None, precision=precision, **geometry)
+    expected = F.conv_transpose1d(as_read(x, precision).transpose(1, 2), as_read(weight, precision), **geometry)
+    _assert_close(y, expected.transpose(1, 2), torch.float32)
+
+
+@pytest.mark.parametrize("activation", ["snake", "gelu", "elu"])
+def test_nan_stays_nan(device, guards, activation):
+    bias = torch.zeros(16, device=device)
+    bias[3] = torch.nan
+    x, weight = torch.ones(1, 9, 16, device=device), torch.ones(16, 1, 16, device=device)
+    alpha = torch.ones(16, device=device) if activation == "snake" else None
+    _, s = kernel.conv1d(x, weight, bias, activation=activation, alpha=alpha, keep_y=False)
+    assert torch.equal(s.isnan(), bias.isnan().expand_as(s))
 
 
 @pytest.mark.parametrize("transposed", [False, True])

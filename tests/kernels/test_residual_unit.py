@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from xcodec_fast.functional import snake
 from xcodec_fast.kernels import residual_unit as unit_module
 from xcodec_fast.kernels.launch import Blocks
-from xcodec_fast.kernels.layouts import by_taps
+from xcodec_fast.kernels.layouts import by_taps, by_taps_tf32
 
-from .conftest import INTERPRETED
+from .conftest import INTERPRETED, PRECISIONS, as_read
 from .guards import between_nan
 
 kernel: Any = unit_module
@@ -37,10 +37,11 @@ def _unit(channels, length, dtype, device, batch=2):
     return random(batch, length, c), random(batch, length, c), *weights, alphas[1]
 
 
-def _expected(dilation, *tensors):
+def _expected(dilation, *tensors, precision="ieee"):
     s, x, w1, b1, a2, w2, b2, a = (tensor.double() for tensor in tensors)
-    h = F.conv1d(s.transpose(1, 2), w1, b1, padding=3 * dilation, dilation=dilation)
-    y = x.transpose(1, 2) + F.conv1d(snake(h, a2[None, :, None]), w2[..., None], b2)
+    s, w1, w2 = (as_read(tensor, precision) for tensor in (s, w1, w2))
+    h = snake(F.conv1d(s.transpose(1, 2), w1, b1, padding=3 * dilation, dilation=dilation), a2[None, :, None])
+    y = x.transpose(1, 2) + F.conv1d(as_read(h, precision), w2[..., None], b2)
     return y.transpose(1, 2), snake(y, a[None, :, None]).transpose(1, 2)
 
 
@@ -55,6 +56,19 @@ def test_against_float64(device, guards, channels, dilation, length, dtype):
         assert actual.dtype == dtype
         limit = TOLERANCE[dtype] * expected.abs().max().clamp(min=1)
         assert (actual.double() - expected).abs().max() <= limit
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("channels", "dilation"), [(16, 1), (64, 9), (128, 3)])
+def test_precisions_of_float32(device, guards, channels, dilation, precision):
+    """By the norm of the error: where h lies between two TF32 numbers, its last bits decide for one."""
+    s, x, w1, b1, a2, w2, b2, a = unit = _unit(channels, 75, torch.float32, device)
+    layout = by_taps_tf32 if precision == "tf32" else by_taps
+    weights = layout(w1), b1, a2, layout(w2[..., None]).flatten(1), b2, a
+    outputs = kernel.residual_unit(between_nan(s), between_nan(x), *weights, dilation=dilation, precision=precision)
+    for actual, expected in zip(outputs, _expected(dilation, *unit, precision=precision), strict=True):
+        assert actual is not None
+        assert (actual.double() - expected).norm() <= (6e-5 if precision == "tf32" else 2e-6) * expected.norm()
 
 
 def test_intervals_and_order(device, guards, order):
