@@ -13,7 +13,7 @@ demo: .venv/ready
 	$(BIN)/xcodec-fast demo $(if $(AUDIO),"$(AUDIO)") --output-dir demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-gpu: .venv/ready
 	$(BIN)/python -m pytest tests/kernels tests/test_gpu.py tests/test_clients.py -m "not network and not slow"

@@ -27,7 +27,8 @@ from .pairs import Pair, make_pair
 
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# Two tests side by side (pytest -n 2) have a core each.
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1))
 
 
 @pytest.fixture(scope="session")

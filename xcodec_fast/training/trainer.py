@@ -103,7 +103,7 @@ class Trainer:
             group["lr"] = self.learning_rate()
         total, losses = self.objective(self._batch(), quantized=self.step >= self.recipe.quantize_from)
         if not total.isfinite():
-            raise FloatingPointError(f"the loss is {float(total)} at step {self.step}: lower the learning_rate")
+            raise FloatingPointError(f"the loss is {total.item()} at step {self.step}: lower the learning_rate")
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), _CLIPPED)

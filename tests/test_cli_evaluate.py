@@ -1,0 +1,54 @@
+"""`evaluate` prints what `evaluation.evaluate` finds, and writes it as JSON."""
+
+import json
+
+import pytest
+import torch
+
+from xcodec_fast.evaluation import evaluate
+from xcodec_fast.mel import log_mel_distance
+
+from .commands import ok, refused
+
+
+def test_figures_are_those_of_the_round_trip(tiny, speech):
+    clip = speech[:30001]
+    found = evaluate(tiny, [clip, speech[30000:50000]])
+    assert found.frames == 94 + 63
+    assert [row.bandwidth for row in found.bandwidths] == list(tiny.config.target_bandwidths)
+    padded = torch.nn.functional.pad(clip, (0, -len(clip) % 320))[None, None]
+    with torch.inference_mode():
+        for row in found.bandwidths:
+            codes = tiny.encode(padded, row.bandwidth).audio_codes
+            made = tiny.decode(codes).audio_values[0, 0, : len(clip)]
+            assert row.clips["log_mel_db"][0] == pytest.approx(log_mel_distance(clip, made, 16000), rel=1e-5)
+            assert row.means["log_mel_db"] == pytest.approx(sum(row.clips["log_mel_db"]) / 2)
+
+
+def test_use_of_codebooks(tiny, speech):
+    found = evaluate(tiny, [speech[:32000]])
+    codes = tiny.encode(speech[None, None, :32000]).audio_codes[0]
+    for stage, report in zip(codes, found.stages, strict=True):
+        assert report.usage == len(stage.unique()) / 1024
+        assert 0 <= report.entropy_bits <= 6.65  # log2 of 100 frames
+        assert report.highest_usage == pytest.approx(1 - (1023 / 1024) ** 100)
+
+
+def test_without_clips(tiny):
+    with pytest.raises(ValueError, match="no clips"):
+        evaluate(tiny, [])
+
+
+def test_the_command(run, tone, tmp_path):
+    (tmp_path / "clips").mkdir()
+    tone("clips/a.wav")
+    tone("b.wav")
+    out = ok(run("evaluate", "clips", "b.wav", "--output", "e.json"))
+    assert "2 clips, 2.0 s, 100 frames; model xcodec-tiny" in out
+    assert "not measured: PESQ-WB (pip install pesq)" in out
+    values = json.loads((tmp_path / "e.json").read_text())
+    assert values["audio"] == ["clips/a.wav", "b.wav"]
+    assert len(values["bandwidths"]) == 5
+    refused(run("evaluate", "b.wav", "--output", "e.json"), "e.json exists already: --force replaces it")
+    (tmp_path / "empty").mkdir()
+    refused(run("evaluate", "empty"), "empty holds no audio")
