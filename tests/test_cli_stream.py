@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import soxr
 import torch
 
 from xcodec_fast import StreamingXcodec
+from xcodec_fast.cli_stream import _in_time, _whole_samples
 from xcodec_fast.raw_pipe import RawFormat, codes_bytes, pcm_bytes
 
 from .commands import refused
@@ -182,3 +184,29 @@ def test_samples_that_are_not_finite_are_refused():
     done = subprocess.run([*COMMAND, "--input-format", "f32le"], input=data, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"chunk holds 1 NaN or infinite of 2 samples" in done.stderr
+
+
+@pytest.mark.parametrize(("mark", "kind"), [(b"RIFF", "WAV"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"), (b"ID3", "MP3")])
+def test_audio_files_are_not_taken_for_pcm(mark, kind):
+    with pytest.raises(ValueError, match=f"begins as {kind} files do"):
+        list(_whole_samples([mark + bytes(60)], RawFormat.s16le))
+    assert len(list(_whole_samples([bytes(60), mark + bytes(60)], RawFormat.s16le))) == 2
+
+
+def test_falling_behind_the_clock_is_told(capsys):
+    assert list(_in_time([bytes(10)] * 3, 100)) == [bytes(10)] * 3
+    assert capsys.readouterr().err == ""
+    for _ in _in_time([bytes(10)], 100):
+        time.sleep(1.2)
+    assert re.fullmatch(r"note: 1\.[1-3] s behind the clock at the end\n", capsys.readouterr().err)
+
+
+def test_threads(tiny, speech):
+    samples = _integers(speech, 8000)
+    out, _ = _streamed(samples.tobytes(), "--threads", 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert out == codes_bytes(_live(tiny, samples))
+    finally:
+        torch.set_num_threads(threads)

@@ -80,7 +80,7 @@ def test_both_ways_at_once(tiny, speech):
 def test_kinds_of_codes(tiny):
     codes = random_codes(tiny, 12)
     want = decoded(StreamingXcodec(tiny), codes, [(0, 12)])
-    for kind in (codes.int(), codes.short(), codes.numpy(), codes.numpy().astype(np.uint16)):
+    for kind in (codes.int(), codes.short(), codes.to(torch.uint16), codes.numpy(), codes.numpy().astype(np.uint16)):
         assert torch.equal(decoded(StreamingXcodec(tiny), kind, [(0, 12)]), want)
 
 

@@ -119,7 +119,7 @@ def test_states_that_do_not_fit(tiny, pair, speech):
     state = stream.state_dict()
     other = StreamingXcodec(pair("hubert").ours, **OPTIONS)
     cases: tuple[tuple[Any, ...], ...] = (
-        (StreamingXcodec(tiny), state, ValueError, "chunk_ms"),
+        (StreamingXcodec(tiny, **{**OPTIONS, "chunk_ms": 20}), state, ValueError, r"with {'chunk_ms': [^,]+}, but"),
         (other, state, ValueError, "codebooks"),
         (StreamingXcodec(copy.deepcopy(tiny).double(), **OPTIONS), state, ValueError, "lines"),
         (StreamingXcodecBatch(tiny, 2, **OPTIONS), state, ValueError, "1 rows, but 2"),

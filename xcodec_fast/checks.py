@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-_CODE_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+_CODE_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16)
 
 
 def require_tensor(value: Any, name: str) -> None:
@@ -100,6 +100,6 @@ def check_codes(codes: Any, stages: int, device: torch.device, fewest: int = 1, 
 
 def check_code_range(codes: Tensor, codebook_size: int, name: str = "audio_codes") -> None:
     """Codes must lie in 0 ... K - 1."""
-    low, high = (int(value) for value in codes.aminmax())
+    low, high = (int(value) for value in codes.long().aminmax())  # torch compares no uint16
     if low < 0 or high >= codebook_size:
         raise IndexError(f"{name} holds {low if low < 0 else high}; codes must be in 0..{codebook_size - 1}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from enum import StrEnum
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 from torch import Tensor
 
@@ -17,6 +19,9 @@ from xcodec_fast.cli_options import Bandwidth, ChunkMs, LeftContextMs, Lookahead
 from xcodec_fast.cli_work import Device, Models
 from xcodec_fast.raw_pipe import RawFormat, arriving, codes_bytes, pcm_bytes, until_stopped, write_all
 from xcodec_fast.streaming import StreamingXcodec
+
+_LATE = 1.0  # s
+_FILES = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
 
 
 class Emit(StrEnum):
@@ -44,6 +49,10 @@ def stream(
     ] = None,
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cores to compute on; 1 where others are busy; else torch's choice."),
+    ] = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Read FILE no faster than the clock runs.")] = False,
 ) -> None:
     """Raw mono PCM to codes, or to the audio they decode to, on stdout, as soon as a chunk is there.
@@ -59,6 +68,8 @@ def stream(
         raise ValueError("stdin is a terminal: give a FILE of raw PCM, or pipe it in")
     if sys.stdout.isatty():
         raise ValueError(f"stdout is a terminal, but raw {emit} are bytes: redirect or pipe them")
+    if threads is not None:
+        torch.set_num_threads(threads)
     settings, models = as_settings(chunk_ms, lookahead_ms, left_context_ms), Models(device)
     live = StreamingXcodec(
         models.load(model),
@@ -72,6 +83,8 @@ def stream(
     target = sys.stdout.fileno()
     with opened as source, until_stopped() as stopped:
         pieces = arriving(source.fileno(), stopped, pace)
+        if pace is not None:
+            pieces = _in_time(pieces, pace)
         try:
             for codes, last in _encoded(live, _whole_samples(pieces, input_format)):
                 if emit is Emit.codes:
@@ -85,6 +98,16 @@ def stream(
     models.note()
 
 
+def _in_time(pieces: Iterable[bytes], pace: float) -> Iterator[bytes]:
+    """The pieces; at their end a note where they were worked on more slowly than the clock runs."""
+    started, given = time.monotonic(), 0
+    for piece in pieces:
+        given += len(piece)
+        yield piece
+    if (late := time.monotonic() - started - given / pace) > _LATE:
+        print(f"note: {late:.1f} s behind the clock at the end", file=sys.stderr)
+
+
 def _encoded(live: StreamingXcodec, pieces: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, bool]]:
     for samples in pieces:
         yield live.push(samples), False
@@ -92,9 +115,13 @@ def _encoded(live: StreamingXcodec, pieces: Iterable[np.ndarray]) -> Iterator[tu
 
 
 def _whole_samples(pieces: Iterable[bytes], pcm: RawFormat) -> Iterator[np.ndarray]:
-    rest, width = b"", pcm.dtype.itemsize
+    rest, width, begun = b"", pcm.dtype.itemsize, False
     for piece in pieces:
         data = rest + piece
+        for mark, kind in () if begun else _FILES.items():
+            if data.startswith(mark):
+                raise ValueError(f"the input begins as {kind} files do, but must be raw PCM: `encode` reads files")
+        begun = True
         end = len(data) // width * width
         rest = data[end:]
         yield np.frombuffer(data[:end], pcm.dtype)

@@ -155,7 +155,10 @@ class StreamingXcodecBatch:
         if not isinstance(state, dict) or set(state) != {"settings", "rows"}:
             raise TypeError("state must be what state_dict() gave")
         if state["settings"] != (own := self._settings()):
-            raise ValueError(f"the state was taken with {state['settings']}, but this stream has {own}")
+            theirs = state["settings"] if isinstance(state["settings"], dict) else {}
+            differing = [key for key in own | theirs if own.get(key) != theirs.get(key)]
+            was, now = ({key: settings.get(key) for key in differing} for settings in (theirs, own))
+            raise ValueError(f"the state was taken with {was}, but this stream has {now}")
         indices = self._indices(rows)
         if len(state["rows"]) != len(indices):
             raise ValueError(f"the state has {len(state['rows'])} rows, but {len(indices)} are to be loaded")
