@@ -67,7 +67,7 @@ def load_state_dict(model: nn.Module, state: dict[str, Tensor], dtype: torch.dty
     expected = model.state_dict()
     state = _in_layout_of(state, expected)
     missing = [name for name in expected if name not in state]
-    required = [name for name in missing if not _is_optional(name)]
+    required = [name for name in missing if not is_optional(name)]
     if required:
         raise ValueError(f"the checkpoint lacks {len(required)} of the model's tensors: {_some(required)}")
     wrong = [
@@ -113,7 +113,8 @@ def _converted(tensor: Tensor, dtype: torch.dtype, device: torch.device) -> Tens
     return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
 
-def _is_optional(name: str) -> bool:
+def is_optional(name: str) -> bool:
+    """Whether a checkpoint may leave this tensor out: only training reads it."""
     return name.startswith(_OPTIONAL_MODULES) or name.rpartition(".")[2] in _OPTIONAL_TENSORS
 
 

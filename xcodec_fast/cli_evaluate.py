@@ -7,15 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xcodec_fast.audio import AudioReader, is_audio_name, too_short
+from xcodec_fast.audio import is_audio_name
 from xcodec_fast.cli_options import Force, Model, Mono, OnDevice
-from xcodec_fast.cli_work import Device, Models, printable, progress_bar
+from xcodec_fast.cli_work import Device, Models, printable, progress_bar, read_clip
 from xcodec_fast.evaluation import Evaluation, evaluate
 from xcodec_fast.metrics import hearing_metrics
 from xcodec_fast.whole import written_whole
@@ -44,12 +43,7 @@ def evaluation(
     paths = [clip for path in audio for clip in _clips(path)]
     models = Models(device)
     loaded = models.load(model)
-    samples = []
-    for path in paths:
-        with AudioReader(path, loaded.config.sample_rate, mono) as reader:
-            samples.append(torch.from_numpy(reader.read()))
-            if len(samples[-1]) == 0:
-                raise ValueError(too_short(reader))
+    samples = [read_clip(path, loaded.config.sample_rate, mono) for path in paths]
     with progress_bar() as bar:
         task = bar.add_task("clips", total=None)
         found = evaluate(loaded, samples, progress=lambda done, total: bar.update(task, completed=done, total=total))

@@ -10,17 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
-from xcodec_fast.audio import AudioReader, too_short
 from xcodec_fast.checks import chosen_bandwidth
 from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice
-from xcodec_fast.cli_work import Device, Models, printable, progress_bar
+from xcodec_fast.cli_work import Device, Models, printable, progress_bar, read_clip
 from xcodec_fast.streaming_plot import plot_streaming
 from xcodec_fast.streaming_report import (
     CHUNKS_MS,
@@ -66,7 +63,7 @@ def report(
             raise FileExistsError(f"{path} exists already: --force replaces it")
     models = Models(device)
     loaded = models.load(model)
-    clips = [_clip(path, loaded.config.sample_rate, mono) for path in audio]
+    clips = [read_clip(path, loaded.config.sample_rate, mono) for path in audio]
     with progress_bar() as bar:
         task = bar.add_task("streams", total=None)
         found = streaming_report(
@@ -98,14 +95,6 @@ def _as_list(text: str, option: str) -> list[float]:
     if not values or not all(map(math.isfinite, values)):
         raise typer.BadParameter(f"{text!r} is no list of numbers of ms, such as 20,40", param_hint=option)
     return values
-
-
-def _clip(path: Path, rate: int, mono: bool) -> Tensor:
-    with AudioReader(path, rate, mono) as reader:
-        samples = reader.read()
-        if len(samples) == 0:
-            raise ValueError(too_short(reader))
-        return torch.from_numpy(samples)
 
 
 def _table(found: StreamingReport) -> Table:

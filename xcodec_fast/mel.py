@@ -19,9 +19,13 @@ _WINDOW, _HOP, _FLOOR = 1024, 256, 1e-5
 
 def log_mel(samples: Tensor, rate: int) -> Tensor:
     """Samples `[T]` at `rate` Hz -> dB, `[BANDS, T // 256 + 1]`; the clip counts as zero around its ends."""
-    padded = F.pad(samples.float().cpu(), (_WINDOW // 2, _WINDOW // 2))
-    spectrum = torch.stft(padded, _WINDOW, _HOP, window=torch.hann_window(_WINDOW), center=False, return_complex=True)
-    return 20 * (triangles(rate, _WINDOW, BANDS) @ spectrum.abs()).clamp(min=_FLOOR).log10()
+    return 20 * (triangles(rate, _WINDOW, BANDS) @ magnitudes(samples, _WINDOW, _HOP)).clamp(min=_FLOOR).log10()
+
+
+def magnitudes(samples: Tensor, window: int, hop: int) -> Tensor:
+    """The spectra under a Hann window, `[window / 2 + 1, T // hop + 1]`; the clip counts as zero around its ends."""
+    padded = F.pad(samples.float().cpu(), (window // 2, window // 2))
+    return torch.stft(padded, window, hop, window=torch.hann_window(window), center=False, return_complex=True).abs()
 
 
 def log_mel_distance(a: Tensor, b: Tensor, rate: int) -> float:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from xcodec_fast.mel import log_mel_distance
+from xcodec_fast.mel import log_mel_distance, magnitudes
 
 _WINDOWS = (512, 1024, 2048)
 _FLOOR = 1e-5
@@ -23,17 +22,11 @@ def stft_distance(a: Tensor, b: Tensor) -> float:
     """
     total = 0.0
     for window in _WINDOWS:
-        magnitude = [_magnitude(samples, window) for samples in (a, b)]
+        magnitude = [magnitudes(samples, window, window // 4) for samples in (a, b)]
         convergence = (magnitude[0] - magnitude[1]).norm() / magnitude[0].norm().clamp(min=_FLOOR)
         logarithms = [spectrum.clamp(min=_FLOOR).log() for spectrum in magnitude]
         total += float(convergence + (logarithms[0] - logarithms[1]).abs().mean())
     return total / len(_WINDOWS)
-
-
-def _magnitude(samples: Tensor, window: int) -> Tensor:
-    padded = F.pad(samples.float().cpu(), (window // 2, window // 2))
-    hann = torch.hann_window(window)
-    return torch.stft(padded, window, window // 4, window=hann, center=False, return_complex=True).abs()
 
 
 def si_sdr(reference: Tensor, estimate: Tensor) -> float:

@@ -5,13 +5,8 @@ from __future__ import annotations
 from copy import copy
 from pathlib import Path
 
-import torch
-
-from xcodec_fast.checkpoint import write_checkpoint
+from xcodec_fast.checkpoint import is_optional, write_checkpoint
 from xcodec_fast.model import XcodecModel
-
-_TRAINING_ONLY = ("decoder_semantic.", "fc1.")
-_STATISTICS = ("embed_avg", "cluster_size", "inited")
 
 
 def write_shipped(model: XcodecModel, folder: Path) -> None:
@@ -19,12 +14,12 @@ def write_shipped(model: XcodecModel, folder: Path) -> None:
     state = {
         name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in model.state_dict().items()
-        if not name.startswith(_TRAINING_ONLY) and name.rpartition(".")[2] not in _STATISTICS
+        if not is_optional(name)
     }
     for name, tensor in state.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{name} has values beyond float16's range")
     config = copy(model.config)
-    vars(config).update(architectures=["XcodecModel"], dtype=str(torch.float32).removeprefix("torch."))
+    vars(config).update(architectures=["XcodecModel"], dtype="float32")
     vars(config).pop("trained", None)
     write_checkpoint(state, config, folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from xcodec_fast.model import XcodecModel
 from xcodec_fast.training.objective import LOSSES, Objective
 from xcodec_fast.training.recipe import Recipe
 from xcodec_fast.training.recordings import Recordings
+from xcodec_fast.whole import written_whole
 
 CHECKPOINT, CURVES = "checkpoint.pt", "curves.csv"
 COLUMNS = ("step", "minutes", "learning_rate", "total", *LOSSES, "held_out_mel_db")
@@ -159,9 +159,8 @@ class Trainer:
             "objective": self.objective.state_dict(),
             "draw": self._draw.bit_generator.state,
         }
-        written = self.folder / f"{CHECKPOINT}.part"
-        torch.save(state, written)
-        os.replace(written, self.folder / CHECKPOINT)
+        with written_whole(self.folder / CHECKPOINT) as temporary:
+            torch.save(state, temporary)
         self.model.save_pretrained(self.folder / "model")
 
     def resume(self) -> None:
