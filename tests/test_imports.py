@@ -26,6 +26,7 @@ LAYERS = (
     {"model"},
     {"seeding", "swap", "convert", "container_xcodec", "container_npz", "stream_side"},
     {"container", "stream_encoder", "stream_decoder", "training.recipe", "training.spectral", "training.quantization"},
+    {"training.intelligibility"},
     {"streaming_batch", "training.recordings", "training.objective", "training.curves", "training.shipping"},
     {"streaming", "training.trainer"},
     {"streaming_report", "transcode", "cli_paths", "describe", "evaluation"},

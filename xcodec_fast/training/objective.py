@@ -10,25 +10,34 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xcodec_fast.model import XcodecModel
+from xcodec_fast.training.intelligibility import IntelligibilityLoss
 from xcodec_fast.training.quantization import LearningQuantizer
 from xcodec_fast.training.recipe import Recipe
 from xcodec_fast.training.spectral import MelLoss
 
-LOSSES = ("mel", "waveform", "commitment", "semantic")
+LOSSES = ("mel", "intelligibility", "waveform", "commitment", "semantic")
 
 
 class Objective:
     """The losses of a model on a batch, and their weighted sum.
 
-    mel: `MelLoss`; waveform: |x - y|, mean; commitment: of the quantizer; semantic: the semantic features rebuilt from
-    what was quantized, mean square over their own (X-Codec, arXiv 2408.17175, section 3.2).
+    mel: `MelLoss`; intelligibility: `IntelligibilityLoss`, where its weight is not 0; waveform: |x - y|, mean;
+    commitment: of the quantizer; semantic: the semantic features rebuilt from what was quantized, mean square over
+    their own (X-Codec, arXiv 2408.17175, section 3.2).
     The semantic model is frozen.
     """
 
     def __init__(self, model: XcodecModel, recipe: Recipe) -> None:
         self.model, self._recipe = model, recipe
         self.quantizer = LearningQuantizer(model.quantizer, recipe.decay, recipe.seed)
-        self._mel = MelLoss(recipe.windows, model.config.sample_rate).to(model.device)
+        rate, crop = model.config.sample_rate, recipe.crop_frames * model.config.hop_length
+        self._mel = MelLoss(recipe.windows, rate).to(model.device)
+        self._intelligibility = IntelligibilityLoss(rate).to(model.device) if recipe.intelligibility else None
+        if self._intelligibility is not None and crop < self._intelligibility.shortest:
+            raise ValueError(
+                f"crop_frames is {recipe.crop_frames}, {crop} samples, but the intelligibility loss needs "
+                f"{self._intelligibility.shortest} samples"
+            )
         self._draw = torch.Generator().manual_seed(recipe.seed)
         model.semantic_model.requires_grad_(False)
         self._encode: Callable[..., Any] = model.acoustic_encoder
@@ -41,7 +50,7 @@ class Objective:
         """Audio `[B, 1, T]`, T whole frames -> the sum, and each loss by name, scalars."""
         model = self.model
         features, embedding = self._embed(audio)
-        commitment = torch.zeros((), device=audio.device)
+        commitment = none = torch.zeros((), device=audio.device)
         if quantized:
             embedding, commitment, _ = self.quantizer(embedding, self._stages(len(audio)).to(audio.device))
         rows = embedding.transpose(1, 2)
@@ -49,6 +58,7 @@ class Objective:
         rebuilt = model.decoder_semantic(model.fc1(rows).transpose(1, 2))
         losses = {
             "mel": self._mel(made, audio),
+            "intelligibility": none if self._intelligibility is None else self._intelligibility(made, audio),
             "waveform": F.l1_loss(made, audio),
             "commitment": commitment,
             "semantic": F.mse_loss(rebuilt, features) / features.square().mean(),

@@ -26,7 +26,7 @@ class Recipe:
         0 for a model that is quantized already.
     dropout: share of the crops that are quantized by the stages of a random target bandwidth, not by all.
     decay: of the codebooks' moving averages.
-    mel, waveform, commitment, semantic: weights of the losses, 0 or more.
+    mel, intelligibility, waveform, commitment, semantic: weights of the losses, 0 or more.
     windows: samples of the log-mel loss's windows.
     seed: of everything that is drawn.
     evaluate_every, save_every: steps.
@@ -49,6 +49,7 @@ class Recipe:
     dropout: float = 0.5
     decay: float = 0.998
     mel: float = 1.0
+    intelligibility: float = 0.0
     waveform: float = 0.3
     commitment: float = 0.25
     semantic: float = 0.1
@@ -65,7 +66,7 @@ class Recipe:
             _require(self, name, int, 0)
         for name in ("gain_db", "speed", "mix", "learning_rate", "dropout", "decay"):
             _require(self, name, float, 0, math.inf if name in ("gain_db", "learning_rate") else 1)
-        for name in ("mel", "waveform", "commitment", "semantic"):
+        for name in ("mel", "intelligibility", "waveform", "commitment", "semantic"):
             _require(self, name, float, 0)
         if self.quantize_from >= self.steps:
             raise ValueError(f"quantize_from is {self.quantize_from}, but must be less than steps, {self.steps}")
