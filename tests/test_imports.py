@@ -15,6 +15,7 @@ ROOT = PACKAGE.parent
 LAYERS = (
     {"plain"},
     {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole", "raw_pipe", "mel"},
+    {"onednn"},
     {"hub", "codes_info", "audio", "functional", "semantic_functional", "search", "pcm", "resampling", "chunk_codes"},
     {"config", "lines"},
     {"checks", "config_checks", "checkpoint", "quantizer", "features", "plot", "metrics"},
@@ -22,7 +23,7 @@ LAYERS = (
     {"wavlm", "steps"},
     {"semantic", "initialization", "cuda_graph"},
     {"stream_rows"},
-    {"twin"},
+    {"twin", "tiles"},
     {"model"},
     {"seeding", "swap", "convert", "container_xcodec", "container_npz", "stream_side"},
     {"container", "stream_encoder", "stream_decoder", "training.recipe", "training.spectral", "training.quantization"},

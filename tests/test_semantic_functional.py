@@ -1,10 +1,12 @@
-"""The CPU's other way through a linear layer gives the same; group norm over own positions holds in half precision."""
+"""The CPU's other ways through linear layers and group norm give the same; own positions hold in half precision."""
+
+import copy
 
 import pytest
 import torch
 from torch import nn
 
-from xcodec_fast.semantic_functional import linear, own_group_norm
+from xcodec_fast.semantic_functional import activated_group_norm, linear, own_group_norm
 
 
 @pytest.fixture
@@ -48,6 +50,23 @@ def test_what_onednn_cannot_do_is_the_layers(counted):
         handle.remove()
     assert len(counted) == 3
     torch.testing.assert_close(twice, 2 * linear(x, layer))
+
+
+@pytest.mark.parametrize("positions", [1, 2047, 2048, 50_000])
+def test_group_norm_of_channels_last_tensors(positions):
+    """Around a mean 100 times the deviation, where sums of squares alone would lose all."""
+    norm = nn.GroupNorm(6, 6)
+    nn.init.uniform_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = (100 + torch.randn(2, positions, 6)).mT
+    assert not x.is_contiguous() or positions == 1
+    with torch.no_grad():
+        exact = nn.functional.gelu(copy.deepcopy(norm).double()(x.double()))
+        called = norm.register_forward_hook(lambda *_: torch.zeros(()))
+        assert not activated_group_norm(x.clone(), norm, nn.functional.gelu, None).any()
+        called.remove()
+        y = activated_group_norm(x.clone(), norm, nn.functional.gelu, None)
+    assert (y - exact).abs().max() <= 3e-5 * exact.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

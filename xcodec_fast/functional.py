@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xcodec_fast import onednn
 from xcodec_fast.derived import derived
 from xcodec_fast.dispatch import precision, uses_triton, with_gradients
 from xcodec_fast.intervals import Interval, keep
@@ -21,9 +22,6 @@ from xcodec_fast.plain import is_plain
 
 # Kernels, unlike the layouts of their weights, are imported where they run: Triton may be absent.
 
-# Positions up to which a CPU better computes a transposed convolution as a product: 8 of 1024 channels, upsampled by 8,
-# take one core 11 ms instead of 56 (torch 2.13).
-_FEW_FRAMES = 64
 Then = Tensor | Literal["gelu", "elu"] | None  # what follows: Snake with this alpha, "gelu", "elu", or nothing
 
 
@@ -46,7 +44,7 @@ def _snake(x: Tensor, alpha: Tensor) -> Tensor:
     if torch.is_grad_enabled() and (x.requires_grad or alpha.requires_grad):
         return x + inverse * torch.sin(alpha * x).square()
     # One buffer instead of four: the CPU decodes 10 s 1.28 times as fast, 1 s 1.11 times (medians on 2 cores).
-    return (alpha * x).sin_().square_().mul_(inverse).add_(x)
+    return (x * alpha).sin_().square_().mul_(inverse).add_(x)
 
 
 def conv1d(
@@ -67,7 +65,11 @@ def conv1d(
     alpha, kind = (then, None) if isinstance(then, Tensor) else (None, then)
     if not _has_kernel(conv) or not uses_triton(x, conv, skip, alpha, *_bounds(interval)):
         x = keep(x, interval)
-        if padding is None:
+        if _has_kernel(conv) and onednn.suits(x, conv.weight, conv.bias, skip):
+            y, skip = _by_onednn(x, conv, skip, padding), None
+            if kind == "gelu" and not keep_y:  # in place: nobody else has y
+                return None, torch.ops.aten.gelu_(y)
+        elif padding is None:
             y = conv(x)
         elif is_plain(conv, but_for_global_hooks=True):
             y = _convolved(x, conv, conv.weight, conv.bias, padding)
@@ -120,27 +122,17 @@ def _convolved(
 ) -> Tensor:
     padding, output_padding = _paddings(conv, padding)
     if isinstance(conv, nn.ConvTranspose1d):
-        if _few_frames(x, conv, weight):
-            return _two_tap_transposed(x, conv, weight, bias, padding, output_padding)
         return F.conv_transpose1d(x, weight, bias, conv.stride[0], padding, output_padding)
     return F.conv1d(x, weight, bias, conv.stride[0], padding, conv.dilation[0])
 
 
-def _few_frames(x: Tensor, conv: nn.ConvTranspose1d, weight: Tensor) -> bool:
-    """Where oneDNN's transposed convolution is slow."""
-    wants_gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    return x.device.type == "cpu" and x.shape[-1] <= _FEW_FRAMES and not wants_gradient and _has_kernel(conv)
-
-
-def _two_tap_transposed(
-    x: Tensor, conv: nn.ConvTranspose1d, weight: Tensor, bias: Tensor | None, padding: int, output_padding: int
-) -> Tensor:
-    """The transposed convolution of kernel 2 stride as a product: output f stride + r reads the inputs f - 1 and f."""
-    taps = derived(layouts.two_taps, weight).flatten(1)
-    pairs = torch.cat([F.pad(x, (1, 0)), F.pad(x, (0, 1))], 1).transpose(1, 2)
-    y = F.linear(pairs, taps).unflatten(2, (conv.stride[0], -1)).flatten(1, 2).transpose(1, 2)
-    y = y[..., padding : (x.shape[-1] + 1) * conv.stride[0] - padding + output_padding]
-    return y if bias is None else y + bias[:, None]
+def _by_onednn(x: Tensor, conv: nn.Conv1d | nn.ConvTranspose1d, skip: Tensor | None, padding: int | None) -> Tensor:
+    padding, output_padding = _paddings(conv, padding)
+    if isinstance(conv, nn.ConvTranspose1d):
+        y = onednn.conv_transpose1d(x, conv.weight, conv.bias, conv.stride[0], padding, output_padding)
+        return y if skip is None else y + skip
+    stride, dilation = conv.stride[0], conv.dilation[0]
+    return onednn.conv1d(x, conv.weight, conv.bias, stride=stride, padding=padding, dilation=dilation, skip=skip)
 
 
 def _paddings(conv: nn.Conv1d | nn.ConvTranspose1d, padding: int | None) -> tuple[int, int]:

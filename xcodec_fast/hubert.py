@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xcodec_fast import onednn
 from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import derived
 from xcodec_fast.functional import conv1d
 from xcodec_fast.intervals import Interval, conv_length, keep, through
-from xcodec_fast.semantic_functional import ACTIVATIONS, linear, own_group_norm, projections
+from xcodec_fast.semantic_functional import ACTIVATIONS, activated_group_norm, linear, projections
 
 
 class FrontEndLayer(nn.Module):
@@ -44,12 +45,10 @@ class FrontEndLayer(nn.Module):
         if self.norm is None and self.activation is F.gelu:
             return conv1d(x, self.conv, then="gelu", keep_y=False)[1]
         x, _ = conv1d(x, self.conv)
-        if self.norm == "group" and interval is not None:
-            norm = self.layer_norm
-            x = own_group_norm(x, interval.own(x.shape[-1]), norm.weight, norm.bias, norm.eps)
-        elif self.norm == "group":
-            x = self.layer_norm(x)
-        elif self.norm == "layer":
+        if self.norm == "group":
+            own = None if interval is None else interval.own(x.shape[-1])
+            return activated_group_norm(x, self.layer_norm, self.activation, own)
+        if self.norm == "layer":
             x = self.layer_norm(x.transpose(1, 2)).transpose(1, 2)
         return self.activation(x)
 
@@ -125,7 +124,11 @@ class PositionalConv(nn.Module):
         if (norm := self.batch_norm) is not None:  # its running statistics in every mode
             y = F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
         y = keep(y, interval)
-        y = F.conv1d(y, self._weight(), self.conv.bias, padding=self.conv.padding, groups=self.conv.groups)
+        conv, weight = self.conv, self._weight()
+        if onednn.suits(y, weight, conv.bias):
+            y = onednn.conv1d(y, weight, conv.bias, padding=conv.padding[0], groups=conv.groups)
+        else:
+            y = F.conv1d(y, weight, conv.bias, padding=conv.padding, groups=conv.groups)
         return self.activation(y[..., :frames]).transpose(1, 2)
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from xcodec_fast import checks
+from xcodec_fast import checks, tiles
 from xcodec_fast.acoustic import AcousticDecoder, AcousticEncoder
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.config_checks import as_checked_config
@@ -121,7 +121,10 @@ class XcodecModel(PretrainedModel):
             own = Interval(torch.zeros_like(length), length)
         if self._reads_values(check):
             checks.check_code_range(audio_codes, self.config.codebook_size)
-        audio_values = self.acoustic_decoder(self.latent(audio_codes), own)
+        if tiles.suit(self):
+            audio_values = tiles.decoded(self, audio_codes, own)
+        else:
+            audio_values = self.acoustic_decoder(self.latent(audio_codes), own)
         return XcodecDecoderOutput(audio_values) if self._wants_dict(return_dict) else audio_values
 
     def forward(

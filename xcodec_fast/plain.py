@@ -11,11 +11,11 @@ from torch.autograd import forward_ad
 from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.parametrize import is_parametrized
 
-_KINDS = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear)
+_KINDS = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear, nn.GroupNorm)
 
 
 def is_plain(layer: Any, but_for_global_hooks: bool = False) -> bool:
-    """Whether calling a convolution or linear layer computes just that, from its `weight` and `bias`.
+    """Whether calling a convolution, linear or norm layer computes just that, from its `weight` and `bias`.
 
     Not with hooks, in a subclass, or with a `forward` or a weight that was set on the instance; parametrized it may be.
     Hooks of all modules are those of profilers, which only look on.

@@ -1,0 +1,120 @@
+"""The CPU's convolutions by oneDNN give what PyTorch's do, channels-last, and see when their weights change."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from xcodec_fast import onednn
+from xcodec_fast.functional import conv1d
+
+DTYPES = [torch.float32, *([torch.bfloat16] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else [])]
+LIMIT = {torch.float32: 2e-6, torch.bfloat16: 1e-2}  # of the peak
+
+
+def _assert_near(exact, y, dtype):
+    assert y.shape == exact.shape
+    assert y.dtype == dtype
+    assert (y - exact).abs().max() <= LIMIT[dtype] * exact.abs().max()
+
+
+def _exact(conv, x, padding=None):
+    """In float64, by PyTorch; x and the weights as they were rounded."""
+    conv = copy.deepcopy(conv).double()
+    if padding is not None:
+        conv.padding, conv.output_padding = (padding,), (0,)
+    return conv(x.double())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", ["channels-last", "as it lies"])
+@pytest.mark.parametrize(
+    ("channels", "made", "kernel", "options"),
+    [
+        (32, 32, 7, {"dilation": 9, "padding": 27}),
+        (16, 48, 7, {"padding": 3, "bias": False}),
+        (24, 40, 10, {"stride": 5, "padding": 3}),
+        (40, 24, 1, {}),
+        (1, 16, 7, {"padding": 3}),
+        (1, 16, 10, {"stride": 5, "bias": False}),
+        (1, 5, 3, {"dilation": 2}),
+        (64, 1, 7, {"padding": 3}),
+        (3, 5, 3, {}),
+    ],
+)
+@pytest.mark.parametrize(("batch", "positions"), [(1, 90), (3, 35), (2, 20)])
+def test_a_convolution(channels, made, kernel, options, batch, positions, layout, dtype):
+    conv = nn.Conv1d(channels, made, kernel, **options).to(dtype)
+    x = torch.randn(batch, channels, positions).to(dtype)
+    if layout == "channels-last":
+        x = x.mT.contiguous().mT
+    with torch.no_grad():
+        exact = _exact(conv, x)
+        y = conv1d(x, conv)[0]
+        _assert_near(exact, y, dtype)
+        assert y.mT.is_contiguous()
+        skip = torch.randn(y.shape).to(dtype)
+        _assert_near(exact + skip, conv1d(x, conv, skip=skip)[0], dtype)
+        _assert_near(nn.functional.gelu(exact), conv1d(x, conv, then="gelu", keep_y=False)[1], dtype)
+        y, s = conv1d(x, conv, then="gelu")
+        _assert_near(exact, y, dtype)
+        _assert_near(nn.functional.gelu(exact), s, dtype)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_grouped_convolution(groups):
+    conv = nn.Conv1d(32, 32, 16, padding=8, groups=groups)
+    x = torch.randn(2, 32, 21)
+    with torch.no_grad():
+        y = onednn.conv1d(x, conv.weight, conv.bias, padding=8, groups=groups)
+        _assert_near(_exact(conv, x), y, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stride", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("frames", [1, 2, 7, 64])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_transposed_convolution(stride, frames, bias, dtype):
+    padding = (stride + 1) // 2
+    conv = nn.ConvTranspose1d(6, 4, 2 * stride, stride, padding, stride % 2, bias=bias).to(dtype)
+    x = torch.randn(3, 6, frames).to(dtype)
+    with torch.no_grad():
+        for own in (None, padding, stride):
+            if own == stride and frames == 1:
+                continue
+            _assert_near(_exact(conv, x, own), conv1d(x, conv, padding=own)[0], dtype)
+
+
+@pytest.mark.parametrize("change", ["in place", "assigned", "cast"])
+@pytest.mark.parametrize("kind", [nn.Conv1d, nn.ConvTranspose1d])
+def test_what_was_packed_is_packed_anew(kind, change):
+    conv, x = kind(8, 8, 4, 2), torch.randn(1, 8, 20)
+    with torch.no_grad():
+        before = conv1d(x, conv)[0]
+        if change == "in place":
+            conv.weight.mul_(2)
+            conv.bias.mul_(2)
+        elif change == "assigned":
+            conv.weight, conv.bias = nn.Parameter(2 * conv.weight), nn.Parameter(2 * conv.bias)
+        else:
+            conv.double()
+            conv.weight.mul_(2)
+            conv.bias.mul_(2)
+            conv.float()
+        torch.testing.assert_close(conv1d(x, conv)[0], 2 * before)
+
+
+def test_what_onednn_does_not_take(monkeypatch):
+    """A gradient, float64, mixed types, autocast, a function transform."""
+    x, weight = torch.randn(1, 8, 20), torch.randn(8, 8, 3, requires_grad=True)
+    assert not onednn.suits(x, weight)
+    with torch.no_grad():
+        assert onednn.suits(x, weight, None)
+        assert not onednn.suits(x.double(), weight.double())
+        assert not onednn.suits(x.double(), weight)
+        with torch.autocast("cpu"):
+            assert not onednn.suits(x, weight)
+        seen = []
+        torch.vmap(lambda x: seen.append(onednn.suits(x, weight)) or x)(x)
+        assert seen == [False]

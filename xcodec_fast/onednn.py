@@ -1,0 +1,122 @@
+"""A CPU's convolutions and linear layers by oneDNN, on channels-last tensors and weights packed once.
+
+PyTorch's convolution of one dimension takes `[B, C, T]` as it lies: oneDNN then reorders input, weight and output in
+each call, and has slower loops for few channels. Here the tensors are `[B, C, T]` too, but channels-last in memory, so
+that what one layer writes the next one reads as it is. On 2 cores with AVX-512, seven taps of 128 channels run at 215
+GFLOP/s instead of 160, one tap of 64 channels at 125 instead of 52, a transposed convolution of 512 at 185 instead of
+119 (torch 2.13).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xcodec_fast.derived import derived
+from xcodec_fast.kernels import layouts
+from xcodec_fast.plain import why_not_plain
+
+_OPERATORS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_convolution_weight")
+_NO_ACTIVATION: tuple[Any, ...] = ("none", [], "")
+_ADDITION: tuple[Any, ...] = ("add", None, None, [], None)
+
+
+def suits(x: Tensor, *others: Tensor | None) -> bool:
+    """Whether oneDNN takes an operation on these: on a CPU, of one type that it has, and without a gradient."""
+    tensors = [x, *(tensor for tensor in others if tensor is not None)]
+    return (
+        all(tensor.device.type == "cpu" and tensor.dtype == x.dtype for tensor in tensors)
+        and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        and not why_not_plain(tensors)
+        and _has(x.dtype)
+    )
+
+
+@cache
+def _has(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
+        return False
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x weight^T + bias. `[..., C]` -> `[..., C']`."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, *_NO_ACTIVATION)
+
+
+def conv1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+    skip: Tensor | None = None,
+) -> Tensor:
+    """conv(x) + skip, weight `[C', C / groups, K]`. `[B, C, T]` -> `[B, C', T']`, channels-last."""
+    if x.shape[1] == 1 and skip is None:
+        return _conv_of_one_channel(x, weight, bias, stride, padding, dilation)
+    order = _packed if groups == 1 else _channels_last
+    return _conv1d(x, derived(order, weight), bias, [0, padding], [1, stride], [1, dilation], groups, skip=skip)
+
+
+def _conv_of_one_channel(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, dilation: int
+) -> Tensor:
+    """As a product: oneDNN's own is slow, 62 ms for 512 channels of HuBERT's first layer on 5 s instead of 3.4."""
+    reach = (weight.shape[2] - 1) * dilation + 1
+    inputs = F.pad(x[:, 0], (padding, padding)).unfold(-1, reach, stride)[..., ::dilation]
+    return linear(inputs.contiguous(), weight[:, 0], bias).transpose(1, 2)
+
+
+def conv_transpose1d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, output_padding: int
+) -> Tensor:
+    """Transposed convolution by a weight `[C, C', 2 stride]`. `[B, C, T]` -> `[B, C', T']`, channels-last.
+
+    As one of two taps, whose output f holds the outputs f stride ... f stride + stride - 1: they read inputs f - 1, f.
+    """
+    bias = None if bias is None else derived(_repeated, bias, weight)
+    y = _conv1d(x, derived(_packed_two_taps, weight), bias, [0, 1], [1, 1], [1, 1], 1).transpose(1, 2)
+    y = y.unflatten(2, (stride, -1)).flatten(1, 2)
+    return y[:, padding : (x.shape[-1] + 1) * stride - padding + output_padding].transpose(1, 2)
+
+
+def _conv1d(x: Tensor, packed: Tensor, bias: Tensor | None, *geometry: Any, skip: Tensor | None = None) -> Tensor:
+    """geometry: padding, stride, dilation, groups."""
+    convolution = torch.ops.mkldnn._convolution_pointwise
+    if skip is None:
+        return convolution(_image(x), packed, bias, *geometry, *_NO_ACTIVATION)[:, :, 0]
+    return convolution(_image(x), _image(skip), packed, bias, *geometry, *_ADDITION)[:, :, 0]
+
+
+def _image(x: Tensor) -> Tensor:
+    """`[B, C, T]` -> `[B, C, 1, T]`, channels-last."""
+    return x[:, :, None].contiguous(memory_format=torch.channels_last)
+
+
+def _channels_last(weight: Tensor) -> Tensor:
+    return weight[:, :, None].contiguous(memory_format=torch.channels_last)
+
+
+def _packed(weight: Tensor) -> Tensor:
+    """A weight as oneDNN wants it for a thousand positions; where it wants another order, it reorders in the call."""
+    size = [1, weight.shape[1], 1, 1000]
+    reorder = torch.ops.mkldnn._reorder_convolution_weight
+    return reorder(_channels_last(weight), [0, 0], [1, 1], [1, 1], 1, size)
+
+
+def _packed_two_taps(weight: Tensor) -> Tensor:
+    return _packed(layouts.two_taps(weight).transpose(1, 2))
+
+
+def _repeated(bias: Tensor, weight: Tensor) -> Tensor:
+    return bias.repeat(weight.shape[2] // 2)
