@@ -1,11 +1,11 @@
-"""What a CPU decodes in tiles, or row by row, is what it decodes whole."""
+"""What is decoded in tiles, row by row, is what is decoded whole."""
 
 import copy
 
 import pytest
 import torch
 
-from xcodec_fast import tiles
+from xcodec_fast import acoustic, tiles
 
 from .equality import assert_same_audio
 
@@ -16,50 +16,93 @@ def _codes(model, batch, frames):
     return torch.randint(model.config.codebook_size, shape, generator=generator)
 
 
-@pytest.fixture
-def whole(monkeypatch):
-    """Decodes without tiles."""
-
-    def decode(model, codes, **options):
-        with monkeypatch.context() as patched, torch.no_grad():
-            patched.setattr(tiles, "suit", lambda _: False)
-            return model.decode(codes, **options).audio_values
-
-    return decode
+def _whole(model, codes):
+    with torch.no_grad():
+        return model.acoustic_decoder(model.latent(codes))
 
 
 @pytest.mark.parametrize("name", ["hubert", "hop-640", "ratio-3"])
-@pytest.mark.parametrize(("batch", "frames"), [(1, 250), (1, 251), (1, 375), (1, 376), (2, 260), (7, 60), (3, 125)])
-def test_tiles_equal_the_whole(pair, whole, name, batch, frames):
-    model = pair(name).ours
-    codes = _codes(model, batch, frames)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("frames", [1, 49, 50, 51, 149])
+def test_tiles_equal_the_whole(pair, monkeypatch, name, dtype, frames):
+    monkeypatch.setattr(tiles, "FRAMES", 50)
+    model = copy.deepcopy(pair(name).ours).to(dtype)
+    codes = _codes(model, 1, frames)
     with torch.no_grad():
-        assert_same_audio(whole(model, codes), model.decode(codes).audio_values)
+        pieces = list(tiles.decode_tiles(model, codes))
+    assert len(pieces) == -(-frames // 50)
+    assert_same_audio(_whole(model, codes), torch.cat(pieces, -1))
 
 
-def test_rows_of_their_own_lengths(pair, whole):
+@pytest.mark.parametrize(("batch", "frames"), [(1, 501), (2, 30), (3, 120)])
+def test_decode_in_tiles(pair, monkeypatch, batch, frames):
     model = pair("hubert").ours
-    codes = _codes(model, 4, 300)
-    mask = torch.arange(300) < torch.tensor([300, 1, 17, 250])[:, None]
+    codes = _codes(model, batch, frames)
+    monkeypatch.setattr(tiles, "FRAMES", 50 if frames == 120 else tiles.FRAMES)
+    with torch.no_grad():
+        assert tiles.suit(model)
+        assert_same_audio(_whole(model, codes), model.decode(codes).audio_values)
+
+
+def test_rows_of_their_own_lengths(pair, monkeypatch):
+    monkeypatch.setattr(tiles, "FRAMES", 40)
+    model = pair("hubert").ours
+    codes = _codes(model, 4, 100)
+    lengths = [100, 1, 17, 81]
+    mask = torch.arange(100) < torch.tensor(lengths)[:, None]
     with torch.no_grad():
         audio = model.decode(codes, audio_codes_mask=mask).audio_values
-        few = model.decode(codes[..., :30], audio_codes_mask=mask[:, :30]).audio_values
-    assert_same_audio(whole(model, codes, audio_codes_mask=mask), audio)
-    assert_same_audio(whole(model, codes[..., :30], audio_codes_mask=mask[:, :30]), few)
-    assert not audio[1, 0, 320:].any()
+    for row, clip, length in zip(audio, codes, lengths, strict=True):
+        assert_same_audio(_whole(model, clip[None, :, :length])[0], row[:, : length * model.config.hop_length])
+        assert not row[:, length * model.config.hop_length :].any()
 
 
-def test_what_is_decoded_whole(pair):
-    """With a gradient, in float64, and with layers that do more than their formula."""
+def test_what_is_decoded_at_once(pair):
+    """With a gradient, and in float64, which is what the others are compared with."""
     model = copy.deepcopy(pair("hubert").ours)
     assert not tiles.suit(model)
+    model.decode(_codes(model, 2, 3)).audio_values.sum().backward()
+    assert model.acoustic_decoder.conv2.weight.grad is not None
     with torch.no_grad():
         assert tiles.suit(model)
-        assert not tiles.suit(copy.deepcopy(model).double())
-        handle = model.acoustic_decoder.conv2.register_forward_hook(lambda *_: torch.zeros(1, 1, 1))
-        assert not tiles.suit(model)
-        assert not model.decode(_codes(model, 1, 300)).audio_values.any()
-        handle.remove()
-        assert tiles.suit(model)
-    model.decode(_codes(model, 1, 300)).audio_values.sum().backward()
-    assert model.acoustic_decoder.conv2.weight.grad is not None
+        assert not tiles.suit(model.double())
+
+
+@pytest.mark.parametrize("name", ["hubert", "hop-640", "ratio-3"])
+def test_the_decoders_context_is_what_its_layers_reach(pair, name):
+    decoder = copy.deepcopy(pair(name).ours.acoustic_decoder).double()
+    context, frames = decoder.context(), 2 * decoder.context() + 9
+    x = torch.randn(1, decoder.conv1.in_channels, frames, dtype=torch.float64, requires_grad=True)
+    audio = decoder(x).view(frames, -1)
+    (gradient,) = torch.autograd.grad(audio[frames // 2].square().sum(), x)
+    reached = gradient.abs().sum(1)[0].nonzero()[:, 0] - frames // 2
+    assert (reached.min(), reached.max()) == (-context, context)
+
+
+@pytest.mark.parametrize("name", ["hubert", "hop-640", "ratio-3"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_residual_units_in_blocks(pair, monkeypatch, name, batch):
+    """In blocks of 8 times the units' reach, 312 positions."""
+    model = pair(name).ours
+    audio = torch.randn(batch, 1, 40 * model.config.hop_length)
+    with torch.no_grad():
+        codes = _codes(model, batch, 40)
+        whole = model.acoustic_encoder(audio), _whole(model, codes)
+        calls = []
+        in_blocks = acoustic._in_blocks
+        monkeypatch.setattr(acoustic, "_BLOCK", 1)
+        monkeypatch.setattr(acoustic, "_in_blocks", lambda *given: calls.append(given) or in_blocks(*given))
+        blocks = model.acoustic_encoder(audio), _whole(model, codes)
+    assert len(calls) == len(model.acoustic_encoder.block) + len(model.acoustic_decoder.block)
+    for expected, actual in zip(whole, blocks, strict=True):
+        assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
+
+
+def test_units_that_are_observed_are_called_once(pair, monkeypatch):
+    monkeypatch.setattr(acoustic, "_BLOCK", 1)
+    model, seen = copy.deepcopy(pair("hubert").ours), []
+    for unit in model.acoustic_encoder.block[0].units:
+        unit.register_forward_hook(lambda *given: seen.append(given[1][0].shape[-1]))
+    with torch.no_grad():
+        model.acoustic_encoder(torch.randn(1, 1, 3200))
+    assert seen == [3200] * 3

@@ -16,11 +16,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from xcodec_fast import onednn
 from xcodec_fast.config import AcousticConfig
 from xcodec_fast.functional import Then, conv1d, residual_unit, snake
 from xcodec_fast.intervals import Interval, conv_length, inputs_of, keep, through, upsampled
+from xcodec_fast.plain import is_observed, is_plain
 
 DILATIONS = (1, 3, 9)
+_BLOCK = 1 << 20  # values, 4 MB in float32: a few such tensors fit into a CPU's last cache
 
 
 class Snake1d(nn.Module):
@@ -84,9 +87,35 @@ class Whole:
 
 def _through_units(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
     """Three units, and the Snake after them alone: nothing skips over what follows."""
+    if isinstance(way, Whole) and way.interval is None and _suit_blocks(units, x, s):
+        return _in_blocks(units, x, s, then, way)
+    return _one_by_one(units, x, s, then, way)
+
+
+def _one_by_one(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
     for unit, following in pairwise(units):
         x, s = unit(x, s, following.snake1, way)
     return units[-1](x, s, then, way, keep_x=False)[1]
+
+
+def _in_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
+    """Each block of positions with as many on each side as the units reach."""
+    reach = sum(int(unit.conv1.padding[0]) for unit in units)
+    block, positions = max(8 * reach, _BLOCK // x.shape[1]), x.shape[2]
+    made = torch.empty_like(s)
+    for start in range(0, positions, block):
+        stop, first = min(start + block, positions), max(0, start - reach)
+        around = slice(first, stop + reach)
+        through = _one_by_one(units, x[..., around], s[..., around], then, way)
+        made[..., start:stop] = through[..., start - first : stop - first]
+    return made
+
+
+def _suit_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor) -> bool:
+    """Where tensors are larger than a CPU's caches, and nobody sees the layers called block by block."""
+    plain = all(is_plain(conv) for unit in units for conv in (unit.conv1, unit.conv2))
+    parameters = (parameter for unit in units for parameter in unit.parameters())
+    return x[0].numel() > 2 * _BLOCK and plain and not any(map(is_observed, units)) and onednn.suits(x, s, *parameters)
 
 
 class EncoderBlock(nn.Module):

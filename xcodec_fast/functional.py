@@ -66,10 +66,8 @@ def conv1d(
     if not _has_kernel(conv) or not uses_triton(x, conv, skip, alpha, *_bounds(interval)):
         x = keep(x, interval)
         if _has_kernel(conv) and onednn.suits(x, conv.weight, conv.bias, skip):
-            y, skip = _by_onednn(x, conv, skip, padding), None
-            if kind == "gelu" and not keep_y:  # in place: nobody else has y
-                return None, torch.ops.aten.gelu_(y)
-        elif padding is None:
+            return _by_onednn(x, conv, skip, then, keep_y, padding)
+        if padding is None:
             y = conv(x)
         elif is_plain(conv, but_for_global_hooks=True):
             y = _convolved(x, conv, conv.weight, conv.bias, padding)
@@ -126,13 +124,25 @@ def _convolved(
     return F.conv1d(x, weight, bias, conv.stride[0], padding, conv.dilation[0])
 
 
-def _by_onednn(x: Tensor, conv: nn.Conv1d | nn.ConvTranspose1d, skip: Tensor | None, padding: int | None) -> Tensor:
+def _by_onednn(
+    x: Tensor,
+    conv: nn.Conv1d | nn.ConvTranspose1d,
+    skip: Tensor | None,
+    then: Then,
+    keep_y: bool,
+    padding: int | None,
+) -> tuple[Tensor | None, Tensor | None]:
     padding, output_padding = _paddings(conv, padding)
+    weight, bias, stride = conv.weight, conv.bias, conv.stride[0]
     if isinstance(conv, nn.ConvTranspose1d):
-        y = onednn.conv_transpose1d(x, conv.weight, conv.bias, conv.stride[0], padding, output_padding)
-        return y if skip is None else y + skip
-    stride, dilation = conv.stride[0], conv.dilation[0]
-    return onednn.conv1d(x, conv.weight, conv.bias, stride=stride, padding=padding, dilation=dilation, skip=skip)
+        y = onednn.conv_transpose1d(x, weight, bias, stride, padding, output_padding)
+    else:
+        y = onednn.conv1d(x, weight, bias, stride=stride, padding=padding, dilation=conv.dilation[0])
+    if skip is not None:  # in place: as a part of oneDNN's convolution it makes one of one tap 10 times as slow
+        y += skip
+    if then == "gelu" and not keep_y:
+        return None, torch.ops.aten.gelu_(y)
+    return y if keep_y else None, _activated(y, then)
 
 
 def _paddings(conv: nn.Conv1d | nn.ConvTranspose1d, padding: int | None) -> tuple[int, int]:

@@ -16,69 +16,9 @@ from torch import Tensor, nn
 from xcodec_fast import onednn
 from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import derived
-from xcodec_fast.functional import conv1d
-from xcodec_fast.intervals import Interval, conv_length, keep, through
-from xcodec_fast.semantic_functional import ACTIVATIONS, activated_group_norm, linear, projections
-
-
-class FrontEndLayer(nn.Module):
-    """Unpadded strided convolution, norm (none, "group": over time, "layer": over channels), activation.
-
-    `[B, C, T]` -> `[B, C', floor((T - kernel) / stride) + 1]`.
-    """
-
-    def __init__(self, config: SemanticConfig, index: int, in_channels: int) -> None:
-        super().__init__()
-        channels = config.conv_dim[index]
-        self.conv = nn.Conv1d(
-            in_channels, channels, config.conv_kernel[index], config.conv_stride[index], bias=config.conv_bias
-        )
-        self.norm = config.feat_extract_norm if config.feat_extract_norm == "layer" or index == 0 else None
-        if self.norm == "group":
-            self.layer_norm: Any = nn.GroupNorm(channels, channels)
-        elif self.norm == "layer":
-            self.layer_norm = nn.LayerNorm(channels)
-        self.activation = ACTIVATIONS[config.feat_extract_activation]
-
-    def forward(self, x: Tensor, interval: Interval | None = None) -> Tensor:
-        """With an interval of outputs a row, the group norm counts those alone; an unpadded layer needs no more."""
-        if self.norm is None and self.activation is F.gelu:
-            return conv1d(x, self.conv, then="gelu", keep_y=False)[1]
-        x, _ = conv1d(x, self.conv)
-        if self.norm == "group":
-            own = None if interval is None else interval.own(x.shape[-1])
-            return activated_group_norm(x, self.layer_norm, self.activation, own)
-        if self.norm == "layer":
-            x = self.layer_norm(x.transpose(1, 2)).transpose(1, 2)
-        return self.activation(x)
-
-
-class FrontEnd(nn.Module):
-    """Audio `[B, T]` -> local features `[B, C, F]`, F = `output_length(T)`."""
-
-    def __init__(self, config: SemanticConfig) -> None:
-        super().__init__()
-        in_channels = (1, *config.conv_dim[:-1])
-        self.conv_layers: Any = nn.ModuleList(FrontEndLayer(config, i, c) for i, c in enumerate(in_channels))
-
-    def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
-        x = audio[:, None]
-        for layer in self.conv_layers:
-            interval = through(interval, layer.conv)
-            x = layer(x, interval)
-        return x
-
-    def through(self, interval: Interval | None) -> Interval | None:
-        """The frames that an interval of samples becomes."""
-        for layer in self.conv_layers:
-            interval = through(interval, layer.conv)
-        return interval
-
-    def output_length(self, samples: int) -> int:
-        """Frames that `samples` give; 0 or less where they are too few."""
-        for layer in self.conv_layers:
-            samples = conv_length(samples, layer.conv)
-        return samples
+from xcodec_fast.front_end import FrontEnd
+from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.semantic_functional import ACTIVATIONS, linear, projections
 
 
 class FeatureProjection(nn.Module):

@@ -37,8 +37,8 @@ def keep(x: Tensor, interval: Interval | None) -> Tensor:
     if interval is None:
         return x
     own = interval.own(x.shape[-1])
-    # Not a product: outside may lie NaN.
-    return x.masked_fill(~own.view(len(own), *[1] * (x.ndim - 2), -1), 0)
+    # Not a product: outside may lie NaN. Of a clone, which keeps the order in memory.
+    return x.clone().masked_fill_(~own.view(len(own), *[1] * (x.ndim - 2), -1), 0)
 
 
 def conv_length(length: Length, conv: nn.Conv1d) -> Length:

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec_fast.functional import Then, conv1d
@@ -88,14 +87,15 @@ class Walk:
         """x with another extent: joined to its line or cut on the left, filled with zeros or cut on the right."""
         x = self.joined(x, left - self.left) if left > self.left else x[..., self.left - left :]
         self.reach = max(self.reach, -(-left // self.rate))
-        return x if right == self.right else F.pad(x, (0, self.right - right))  # a negative pad cuts
+        missing = self.right - right
+        return _joined(x, x.new_zeros(*x.shape[:2], missing)) if missing > 0 else x[..., : x.shape[-1] + missing]
 
     def joined(self, x: Tensor, length: int) -> Tensor:
         """The line's `length` positions, and x, which is new."""
         line = next(self._old, None)
         if line is None:  # in `Step.fresh` alone
             line = x.new_zeros(*x.shape[:-1], length)
-        both = torch.cat([line, x], -1)
+        both = _joined(line, x)
         self._keep(both[..., self.frames * self.rate :][..., :length], line)
         return both
 
@@ -156,6 +156,16 @@ class Walk:
         if not self._masked:
             return None
         return Interval(left - self.seen * self.rate, (self.seen + self.present) * self.rate)
+
+
+def _joined(a: Tensor, b: Tensor) -> Tensor:
+    """`[B, C, n]` and `[B, C, m]` -> `[B, C, n + m]`, channels-last where one is, as convolutions read and write it.
+
+    torch.cat alone gives the other order, which the next layer would copy back.
+    """
+    if any(x.shape[1] > 1 and x.stride(1) == 1 for x in (a, b)):
+        return torch.cat([a.mT, b.mT], 1).mT
+    return torch.cat([a, b], -1)
 
 
 def inputs_read(conv: nn.Conv1d, left: int, right: int) -> tuple[int, int]:

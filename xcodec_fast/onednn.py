@@ -22,7 +22,6 @@ from xcodec_fast.plain import why_not_plain
 
 _OPERATORS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_convolution_weight")
 _NO_ACTIVATION: tuple[Any, ...] = ("none", [], "")
-_ADDITION: tuple[Any, ...] = ("add", None, None, [], None)
 
 
 def suits(x: Tensor, *others: Tensor | None) -> bool:
@@ -59,13 +58,12 @@ def conv1d(
     padding: int = 0,
     dilation: int = 1,
     groups: int = 1,
-    skip: Tensor | None = None,
 ) -> Tensor:
-    """conv(x) + skip, weight `[C', C / groups, K]`. `[B, C, T]` -> `[B, C', T']`, channels-last."""
-    if x.shape[1] == 1 and skip is None:
+    """Weight `[C', C / groups, K]`. `[B, C, T]` -> `[B, C', T']`, channels-last."""
+    if x.shape[1] == 1:
         return _conv_of_one_channel(x, weight, bias, stride, padding, dilation)
     order = _packed if groups == 1 else _channels_last
-    return _conv1d(x, derived(order, weight), bias, [0, padding], [1, stride], [1, dilation], groups, skip=skip)
+    return _conv1d(x, derived(order, weight), bias, [0, padding], [1, stride], [1, dilation], groups)
 
 
 def _conv_of_one_channel(
@@ -90,17 +88,10 @@ def conv_transpose1d(
     return y[:, padding : (x.shape[-1] + 1) * stride - padding + output_padding].transpose(1, 2)
 
 
-def _conv1d(x: Tensor, packed: Tensor, bias: Tensor | None, *geometry: Any, skip: Tensor | None = None) -> Tensor:
+def _conv1d(x: Tensor, packed: Tensor, bias: Tensor | None, *geometry: Any) -> Tensor:
     """geometry: padding, stride, dilation, groups."""
-    convolution = torch.ops.mkldnn._convolution_pointwise
-    if skip is None:
-        return convolution(_image(x), packed, bias, *geometry, *_NO_ACTIVATION)[:, :, 0]
-    return convolution(_image(x), _image(skip), packed, bias, *geometry, *_ADDITION)[:, :, 0]
-
-
-def _image(x: Tensor) -> Tensor:
-    """`[B, C, T]` -> `[B, C, 1, T]`, channels-last."""
-    return x[:, :, None].contiguous(memory_format=torch.channels_last)
+    image = x[:, :, None].contiguous(memory_format=torch.channels_last)
+    return torch.ops.mkldnn._convolution_pointwise(image, packed, bias, *geometry, *_NO_ACTIVATION)[:, :, 0]
 
 
 def _channels_last(weight: Tensor) -> Tensor:

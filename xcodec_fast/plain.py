@@ -11,11 +11,11 @@ from torch.autograd import forward_ad
 from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.parametrize import is_parametrized
 
-_KINDS = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear, nn.GroupNorm)
+_KINDS = (nn.Conv1d, nn.ConvTranspose1d, nn.Linear)
 
 
 def is_plain(layer: Any, but_for_global_hooks: bool = False) -> bool:
-    """Whether calling a convolution, linear or norm layer computes just that, from its `weight` and `bias`.
+    """Whether calling a convolution or linear layer computes just that, from its `weight` and `bias`.
 
     Not with hooks, in a subclass, or with a `forward` or a weight that was set on the instance; parametrized it may be.
     Hooks of all modules are those of profilers, which only look on.
@@ -32,6 +32,11 @@ def is_plain(layer: Any, but_for_global_hooks: bool = False) -> bool:
         and not (layer._backward_pre_hooks or layer._backward_hooks)
         and (but_for_global_hooks or not _has_any_global_hook())
     )
+
+
+def is_observed(module: nn.Module) -> bool:
+    """Whether hooks of the module or of those within see them called."""
+    return any(layer._forward_pre_hooks or layer._forward_hooks for layer in module.modules())
 
 
 def why_not_plain(tensors: Iterable[Tensor | None]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -51,30 +52,34 @@ def _joined(*tensors: Tensor) -> Tensor:
     return torch.cat(tensors)
 
 
-_BLOCK = 2048  # positions, a few MB: what one block's operations hand on stays in the cache
+@dataclass(frozen=True)
+class Affine:
+    """x scale + shift. `[1, C, 1]` each."""
+
+    scale: Tensor
+    shift: Tensor
 
 
-def activated_group_norm(
-    x: Tensor, norm: nn.GroupNorm, activation: Callable[[Tensor], Tensor], own: Tensor | None
-) -> Tensor:
-    """activation(norm(x)), of one channel a group, over each row's own positions where they are given.
+def group_affine(pieces: Iterable[Tensor], norm: nn.GroupNorm) -> Affine:
+    """What a group norm of one channel a group is over all pieces `[1, C, n]` of a clip together.
 
-    x: `[B, C, T]`, which may be overwritten; own: bool `[B, T]`.
+    A piece's mean and squares around it are joined to those before (Chan, Golub, LeVeque: Updating formulae and a
+    pairwise algorithm for computing sample variances, 1979). PyTorch's norm reorders channels-last tensors.
     """
-    if own is not None:
-        return activation(own_group_norm(x, own, norm.weight, norm.bias, norm.eps))
-    if not (x.mT.is_contiguous() and is_plain(norm) and onednn.suits(x, norm.weight, norm.bias)):
-        return activation(norm(x))
-    # PyTorch's reorders channels-last tensors, and would take 150 ms for 5 s of HuBERT's first layer instead of 25.
-    blocks = x.split(_BLOCK, -1)
-    mean = sum(block.sum(-1).double() for block in blocks) / x.shape[-1]
-    centre = mean.to(x.dtype)[..., None]
-    squares = sum((block - centre).square_().sum(-1).double() for block in blocks)
-    scale = ((squares / x.shape[-1] + norm.eps).rsqrt() * norm.weight).to(x.dtype)[..., None]
-    shift = norm.bias[:, None] - centre * scale
-    for block in blocks:
-        block.copy_(activation(torch.addcmul(shift, block, scale)))
-    return x
+    count = 0
+    mean = squares = norm.weight.new_zeros(1, norm.num_channels, dtype=torch.float64)
+    for piece in pieces:
+        n = piece.shape[-1]
+        own = piece.sum(-1).double() / n
+        centre = own.to(piece.dtype)
+        around = (piece - centre[..., None]).square_().sum(-1).double() - n * (own - centre).square()
+        difference = own - mean
+        squares = squares + around + difference.square() * (count * n / (count + n))
+        mean = mean + difference * (n / (count + n))
+        count += n
+    scale = (squares / count + norm.eps).rsqrt() * norm.weight
+    shift = norm.bias - mean * scale
+    return Affine(*(values.to(norm.weight.dtype)[..., None] for values in (scale, shift)))
 
 
 def own_group_norm(x: Tensor, own: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

@@ -18,6 +18,7 @@ from xcodec_fast.audio import AudioReader, audio_writer, too_short
 from xcodec_fast.codes_info import ClipCodes
 from xcodec_fast.container import check_model, clip_codes, require_clip
 from xcodec_fast.model import XcodecModel, require_model
+from xcodec_fast.tiles import decode_tiles
 from xcodec_fast.twin import stream_codes, window_cuts
 from xcodec_fast.windows import StreamSettings, Window, Windows
 
@@ -25,7 +26,6 @@ AT_ONCE_SECONDS = 60  # the longest file that is encoded at once
 WINDOW_SECONDS = 20
 CONTEXT_SECONDS = 2
 _PIECE = 1 << 16  # samples
-_TILE_FRAMES = 1000
 
 OnProgress = Callable[[float, float | None], object]  # seconds done, seconds in all where that is known
 
@@ -169,7 +169,7 @@ def decode_file(
 
             resampler = soxr.ResampleStream(model_rate, rate, 1, dtype="float32")
         written = decoded = 0
-        for tile in decode_tiles(model, clip.audio_codes):
+        for tile in _decoded(model, clip.audio_codes):
             piece = tile[: info.samples - decoded].float().cpu().numpy()
             decoded += len(piece)
             if resampler is not None:
@@ -183,16 +183,9 @@ def decode_file(
     return length
 
 
-def decode_tiles(model: XcodecModel, audio_codes: Tensor) -> Iterator[Tensor]:
-    """Codes `[1, Q, F]` -> audio `[t]` in pieces, which put together are `model.decode` of all codes, `[F * hop]`.
-
-    A piece is decoded with as many frames on each side as the decoder's layers reach, so that it equals the whole's up
-    to rounding (2e-5 of a peak of 0.5 in float32, 1e-14 in float64).
-    """
-    context, hop, frames = model.acoustic_decoder.context(), model.config.hop_length, audio_codes.shape[2]
-    for start in range(0, frames, _TILE_FRAMES):
-        stop = min(start + _TILE_FRAMES, frames)
-        first = max(0, start - context)
-        with torch.inference_mode():
-            audio = model.decode(audio_codes[..., first : stop + context].to(model.device)).audio_values[0, 0]
-        yield audio[(start - first) * hop : (stop - first) * hop]
+def _decoded(model: XcodecModel, audio_codes: Tensor) -> Iterator[Tensor]:
+    """Audio `[t]` in tiles."""
+    checks.check_code_range(audio_codes, model.config.codebook_size)
+    with torch.inference_mode():
+        for tile in decode_tiles(model, audio_codes):
+            yield tile[0, 0]

@@ -121,7 +121,7 @@ class Trainer:
         """The mean log-mel distance in dB of the held-out clips at the highest bandwidth, or before quantization."""
         distances = []
         for audio in self._held_out():
-            if self.step < self.recipe.quantize_from:
+            if not self._is_filled():
                 rows = self.objective.embeddings(audio)
                 made = self.model.acoustic_decoder(self.model.fc2(rows).t()[None])
             else:

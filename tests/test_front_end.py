@@ -1,0 +1,42 @@
+"""A front end that goes through clips tile by tile gives what it gives at once."""
+
+import copy
+
+import pytest
+import torch
+
+from xcodec_fast import XcodecConfig, front_end
+from xcodec_fast.front_end import FrontEnd
+
+from .pairs import CONFIGS
+
+
+@pytest.fixture(params=sorted(CONFIGS))
+def front_end_of(request):
+    torch.manual_seed(0)
+    return FrontEnd(XcodecConfig.from_dict(CONFIGS[request.param]).semantic_model_config)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("samples", [400, 401, 5000, 12345])
+def test_tiles_equal_the_whole(front_end_of, monkeypatch, batch, samples):
+    monkeypatch.setattr(front_end, "_TILE", 3)
+    monkeypatch.setattr(front_end, "_NORM_TILE", 100)
+    audio = torch.randn(batch, samples) * 0.1 + 0.05
+    with torch.no_grad():
+        exact = copy.deepcopy(front_end_of).double()(audio.double())
+        assert front_end_of._suits_tiles(audio)
+        tiled = front_end_of(audio)
+        alone = torch.cat([front_end_of(row) for row in audio.split(1)])
+    assert tiled.shape == exact.shape
+    assert (tiled - exact).abs().max() <= 2e-5 * exact.abs().max()
+    assert torch.equal(tiled, alone)
+
+
+def test_a_front_end_that_is_observed_is_called_at_once(front_end_of, monkeypatch):
+    monkeypatch.setattr(front_end, "_TILE", 3)
+    seen = []
+    front_end_of.conv_layers[0].register_forward_hook(lambda *given: seen.append(given[1][0].shape[-1]))
+    with torch.no_grad():
+        front_end_of(torch.randn(1, 5000))
+    assert seen == [5000]
