@@ -87,6 +87,11 @@ def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
     return entry.value
 
 
+def joined(*tensors: Tensor) -> Tensor:
+    """Along the first axis."""
+    return torch.cat(tensors)
+
+
 @contextmanager
 def kept_by_graph() -> Iterator[list[Tensor]]:
     """Within it, a CUDA graph that is captured reads what was derived before, where it lies, and does not compute it.

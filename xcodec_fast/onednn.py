@@ -9,6 +9,7 @@ GFLOP/s instead of 160, one tap of 64 channels at 125 instead of 52, a transpose
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -16,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xcodec_fast.derived import derived
+from xcodec_fast.derived import derived, joined
 from xcodec_fast.kernels import layouts
 from xcodec_fast.plain import why_not_plain
 
-_OPERATORS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_convolution_weight")
+_OPERATORS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_convolution_weight", "_reorder_linear_weight")
 _NO_ACTIVATION: tuple[Any, ...] = ("none", [], "")
 
 
@@ -44,9 +45,13 @@ def _has(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x weight^T + bias. `[..., C]` -> `[..., C']`."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, *_NO_ACTIVATION)
+def linear(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
+    """x weight^T + bias of layers side by side, all with a bias or none. `[..., C]` -> `[..., C' of all]`."""
+    return _product(x, derived(_packed_matrix, *weights), derived(joined, *biases) if biases else None)
+
+
+def _product(x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, *_NO_ACTIVATION)
 
 
 def conv1d(
@@ -60,6 +65,9 @@ def conv1d(
     groups: int = 1,
 ) -> Tensor:
     """Weight `[C', C / groups, K]`. `[B, C, T]` -> `[B, C', T']`, channels-last."""
+    if weight.shape[2] == stride == groups == 1 and not padding:
+        # oneDNN's convolution of one tap takes 15 ms for 250 positions of 768 channels, its product 1.7 ms.
+        return _product(x.transpose(1, 2), derived(_packed_tap, weight), bias).transpose(1, 2)
     if x.shape[1] == 1:
         return _conv_of_one_channel(x, weight, bias, stride, padding, dilation)
     order = _packed if groups == 1 else _channels_last
@@ -72,7 +80,7 @@ def _conv_of_one_channel(
     """As a product: oneDNN's own is slow, 62 ms for 512 channels of HuBERT's first layer on 5 s instead of 3.4."""
     reach = (weight.shape[2] - 1) * dilation + 1
     inputs = F.pad(x[:, 0], (padding, padding)).unfold(-1, reach, stride)[..., ::dilation]
-    return linear(inputs.contiguous(), weight[:, 0], bias).transpose(1, 2)
+    return _product(inputs.contiguous(), weight[:, 0], bias).transpose(1, 2)
 
 
 def conv_transpose1d(
@@ -92,6 +100,15 @@ def _conv1d(x: Tensor, packed: Tensor, bias: Tensor | None, *geometry: Any) -> T
     """geometry: padding, stride, dilation, groups."""
     image = x[:, :, None].contiguous(memory_format=torch.channels_last)
     return torch.ops.mkldnn._convolution_pointwise(image, packed, bias, *geometry, *_NO_ACTIVATION)[:, :, 0]
+
+
+def _packed_matrix(*weights: Tensor) -> Tensor:
+    """Packed, 58 rows of HuBERT's feed-forward layers run at 144 GFLOP/s instead of 115, 250 at 109 instead of 105."""
+    return torch.ops.mkldnn._reorder_linear_weight(joined(*weights), None)
+
+
+def _packed_tap(weight: Tensor) -> Tensor:
+    return _packed_matrix(weight[:, :, 0])
 
 
 def _channels_last(weight: Tensor) -> Tensor:
