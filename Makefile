@@ -24,7 +24,7 @@ lint: .venv/ready
 	$(BIN)/mypy $(SOURCES)
 
 bench: .venv/ready
-	$(BIN)/python -m pytest bench -m ""
+	$(BIN)/python -m pytest bench -m "" --results bench/results
 
 # Compiles every kernel of the default model, without a GPU; TRITON=3.6.0 does so with another Triton, in its own venv.
 aot: $(AOT)/ready

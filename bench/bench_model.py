@@ -6,17 +6,18 @@ without TF32; they are timed as PyTorch is by default, with TF32 in convolutions
 
 from __future__ import annotations
 
+import copy
 import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from .contenders import Models, synchronize
-from .timing import INTERPRETED, assert_same_audio, assert_same_codes, precision_set, three_digits
+from .contenders import Models, seconds_of
+from .timing import GPU, INTERPRETED, assert_same_audio, assert_same_codes, precision_set, three_digits
 
 ROUNDS = 1 if INTERPRETED else 7
 
@@ -27,53 +28,79 @@ def models() -> Models:
 
 
 # The shortest first, of which decode compiles faster.
-@pytest.mark.parametrize("call", ["decode", "encode"])
-@pytest.mark.parametrize(("batch", "seconds"), [(1, 1), (1, 5), (4, 2)])
-def test_call(benchmark, record_row, models, call, batch, seconds):
+@pytest.mark.parametrize("call", ["decode", "encode", "round trip"])
+@pytest.mark.parametrize(("batch", "seconds"), [(1, 1), (1, 10), (4, 2), pytest.param(1, 60, marks=pytest.mark.slow)])
+def test_call(request, benchmark, record_row, models, call, batch, seconds):
     audio = models.audio(batch, seconds)
     with torch.inference_mode(), precision_set("float32"):
         codes = models.eager.encode(audio).audio_codes
-        if call == "encode":
-            assert_same_codes(codes, models.ours.encode(audio).audio_codes)
-        else:
-            assert_same_audio(models.eager.decode(codes).audio_values, models.ours.decode(codes).audio_values)
-    _compare(benchmark, record_row, call, batch, seconds, models, audio if call == "encode" else codes)
+        assert_same_codes(codes, models.ours.encode(audio).audio_codes)
+        assert_same_audio(models.eager.decode(codes).audio_values, models.ours.decode(codes).audio_values)
+    given = codes if call == "decode" else audio
+    # What compiles at 60 s costs minutes and tells what it tells at 10 s.
+    compiles = seconds < 60 and not request.config.getoption("--eager-only")
+    _compare(benchmark, record_row, call, batch, seconds, models, given, compiles)
+
+
+@pytest.mark.parametrize(("batch", "seconds"), [(1, 1), (1, 10)])
+def test_bfloat16(record_half, models, batch, seconds):
+    """Ours in bfloat16 against transformers in float32: how far the audio is off is part of the result."""
+    if not GPU and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("this processor has no bfloat16")
+    half = copy.deepcopy(models.ours).to(torch.bfloat16)
+    spent: dict[str, list[float]] = {"ours": [], "eager": []}
+    with torch.inference_mode():
+        codes = models.eager.encode(models.audio(batch, seconds)).audio_codes
+        calls = {"ours": half.decode, "eager": models.eager.decode}
+        for _ in range(ROUNDS + 1):
+            for name, call in calls.items():
+                spent[name].append(seconds_of(partial(call, codes)))
+        exact = models.ours.double().decode(codes).audio_values
+        models.ours.float()
+        error = half.decode(codes).audio_values.double() - exact
+    ms = {name: 1000 * statistics.median(times[1:]) for name, times in spent.items()}
+    signal_to_error = float(10 * torch.log10(exact.square().sum() / error.square().sum()))
+    ratio = f"{ms['eager'] / ms['ours']:.2f}"
+    case = f"decode {batch} x {seconds} s"
+    record_half(case, three_digits(ms["ours"]), three_digits(ms["eager"]), ratio, f"{signal_to_error:.1f}")
 
 
 def _compare(
-    benchmark: Any, record_row: Callable[..., None], call: str, batch: int, seconds: int, models: Models, given: Tensor
+    benchmark: Any,
+    record_row: Callable[..., None],
+    name: str,
+    batch: int,
+    seconds: int,
+    models: Models,
+    given: Tensor,
+    compiles: bool,
 ) -> None:
-    """Times `call` of the three in turns; the first call of each, which compiles, is not counted."""
+    """Times a call of the three in turns; the first of each, which compiles, is not counted."""
     torch.compiler.reset()
-    contenders = {
-        "ours": getattr(models.ours, call),
-        "eager": getattr(models.eager, call),
-        "compiled": torch.compile(getattr(models.eager, call)),
-    }
-    spent: dict[str, list[float]] = {name: [] for name in contenders}
+    method = {"round trip": "forward"}.get(name, name)
+    contenders = {"ours": getattr(models.ours, method), "eager": getattr(models.eager, method)}
+    if compiles:
+        contenders["compiled"] = torch.compile(getattr(models.eager, method))
+    spent: dict[str, list[float]] = {each: [] for each in contenders}
 
-    def timed(name: str) -> None:
-        synchronize()
-        started = time.perf_counter()
-        contenders[name](given)
-        synchronize()
-        spent[name].append(time.perf_counter() - started)
+    def timed(each: str) -> None:
+        spent[each].append(seconds_of(lambda: contenders[each](given)))
 
     def rivals() -> None:
-        timed("eager")
-        timed("compiled")
+        for each in list(contenders)[1:]:
+            timed(each)
 
     with torch.inference_mode():
         benchmark.pedantic(timed, args=("ours",), setup=rivals, rounds=ROUNDS, warmup_rounds=1)
-    ms = {name: 1000 * statistics.median(times[1:]) for name, times in spent.items()}
-    for name in ("eager", "compiled"):
-        benchmark.extra_info[f"{name} / ours"] = ms[name] / ms["ours"]
+    ms = {each: 1000 * statistics.median(times[1:]) for each, times in spent.items()}
+    beside = {"eager": ["", ""], "compiled": ["", ""]}
+    for each in list(contenders)[1:]:
+        ratio = benchmark.extra_info[f"{each} / ours"] = ms[each] / ms["ours"]
+        beside[each] = [three_digits(ms[each]), f"{ratio:.2f}"]
     record_row(
-        f"{call} {batch} x {seconds} s",
+        f"{name} {batch} x {seconds} s",
         three_digits(ms["ours"]),
         f"{1000 * batch * seconds / ms['ours']:.1f}",
-        three_digits(ms["eager"]),
-        f"{ms['eager'] / ms['ours']:.2f}",
-        three_digits(ms["compiled"]),
-        f"{ms['compiled'] / ms['ours']:.2f}",
+        *beside["eager"],
+        *beside["compiled"],
     )

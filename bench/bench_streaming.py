@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from xcodec_fast import StreamingXcodecBatch
 
-from .contenders import Models, synchronize
+from .contenders import Models, seconds_of
 from .timing import GPU, INTERPRETED, assert_same_audio, assert_same_codes, precision_set, three_digits
 
 ROUNDS = 200 if GPU else 1 if INTERPRETED else 21
@@ -95,7 +94,7 @@ def _decode_push(compare: Callable[..., None], models: Models, chunk_ms: int) ->
         assert_same_audio(theirs(models.eager.decode), audio)
     whole = torch.randint(0, 1024, (1, 8, 500), device=models.ours.device)
     with torch.inference_mode():
-        offline = [_seconds(lambda: models.ours.decode(whole)) for _ in range(4)]
+        offline = [seconds_of(lambda: models.ours.decode(whole)) for _ in range(4)]
     per_ms = 1000 * statistics.median(offline[1:]) / 10_000
     compare(f"decode {chunk_ms} ms", chunk_ms, ours, models.eager.decode, theirs, per_ms * chunk_ms)
 
@@ -118,10 +117,10 @@ def _compare(
 
     def rivals() -> None:
         for name, rival in calls.items():
-            spent[name].append(_seconds(partial(theirs, rival)))
+            spent[name].append(seconds_of(partial(theirs, rival)))
 
     with torch.inference_mode():
-        benchmark.pedantic(lambda: spent["ours"].append(_seconds(ours)), setup=rivals, rounds=ROUNDS, warmup_rounds=1)
+        benchmark.pedantic(lambda: spent["ours"].append(seconds_of(ours)), setup=rivals, rounds=ROUNDS, warmup_rounds=1)
     ms = {name: 1000 * np.array(times[1:]) for name, times in spent.items()}
     median = {name: float(np.median(times)) for name, times in ms.items()}
     beside = {name: ["", ""] for name in ("eager", "compiled")}
@@ -139,11 +138,3 @@ def _compare(
         *beside["compiled"],
         "" if offline_ms is None else f"{median['ours'] / offline_ms:.2f}",
     )
-
-
-def _seconds(call: Callable[[], Any]) -> float:
-    synchronize()
-    started = time.perf_counter()
-    call()
-    synchronize()
-    return time.perf_counter() - started

@@ -1,141 +1,31 @@
-"""Bench results: a header with the machine and the versions, and a table of each bench at the end."""
+"""Options of the benches, what they record, and what is printed and written at the end."""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from importlib import metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from . import timing
+from . import machine, tables
 
 _STARTED = time.monotonic()
 
 
-@dataclass
-class _Table:
-    title: str
-    columns: tuple[str, ...]
-    notes: Callable[[], list[str]] = list
-    rows: list[tuple[str, ...]] = field(default_factory=list)
-
-    def record(self, *cells: str) -> None:
-        assert len(cells) == len(self.columns)
-        self.rows.append(cells)
-
-    def lines(self) -> Iterator[str]:
-        """Title, header, notes, and the rows as Markdown."""
-        yield from (self.title, *pytest_report_header(), *self.notes(), "")
-        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
-        rule = tuple("-" * width for width in widths)
-        for row in (self.columns, rule, *self.rows):
-            yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-
-
-def _kernel_notes() -> list[str]:
-    notes = [f"copy: {timing.copy_rate() / 1e9:.0f} GB/s, read and written"]
-    for mode in timing.DTYPES:
-        if any(row[1] == mode for row in _KERNELS.rows):
-            notes.append(f"PyTorch's matmul, {mode}: {timing.matmul_rate(mode) / 1e12:.3g} TFLOP/s")
-    if timing.INTERPRETED:
-        notes.append("no GPU: the kernels ran in Triton's interpreter, so the times say nothing about them")
-    elif not timing.GPU:
-        notes.append("no GPU: ours is the PyTorch branch on the CPU; no kernel was measured")
-    return notes
-
-
-_MODEL = _Table(
-    "encode and decode against transformers, interleaved, medians",
-    ("case", "ours (ms)", "x real time", "eager (ms)", "eager / ours", "compiled (ms)", "compiled / ours"),
-)
-_STREAMS = _Table(
-    "one push of a stream against transformers on the same window, interleaved",
-    (
-        "case",
-        "p50 (ms)",
-        "p95 (ms)",
-        "p99 (ms)",
-        "x real time",
-        "streams",
-        "eager (ms)",
-        "eager / ours",
-        "compiled (ms)",
-        "compiled / ours",
-        "ours / offline",
-    ),
-)
-_KERNELS = _Table(
-    "kernels against PyTorch, interleaved, medians",
-    (
-        "case",
-        "precision",
-        "ours (ms)",
-        "eager (ms)",
-        "eager / ours",
-        "compiled (ms)",
-        "compiled / ours",
-        "GB/s",
-        "of copy",
-        "TFLOP/s",
-        "of matmul",
-        "error",
-    ),
-    _kernel_notes,
-)
-
-
-def _processor() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {torch.get_num_threads()} threads"
-
-
-def _commit() -> str:
-    """XCODEC_FAST_COMMIT names it where there is no repository."""
-    try:
-        command = ["git", "describe", "--always", "--dirty"]
-        result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-        described = result.stdout.strip()
-    except OSError:
-        described = ""
-    return described or os.environ.get("XCODEC_FAST_COMMIT", "unknown")
-
-
-def _versions() -> dict[str, str]:
-    versions = {"Python": platform.python_version()}
-    for name in ("torch", "triton", "transformers", "numpy"):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
-
-
 def pytest_report_header() -> list[str]:
-    versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
-    return [f"machine: {_processor()}", f"versions: {versions}; commit {_commit()}"]
+    return machine.header()
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    machine_info.update(versions=_versions(), processor_or_gpu=_processor(), commit=_commit())
+    machine_info.update(versions=machine.versions(), device=machine.device_name(), commit=machine.commit())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tables", metavar="FILE", help="write the final tables to FILE too")
-    parser.addoption("--eager-only", action="store_true", help="time a stream's push against eager PyTorch alone")
+    parser.addoption("--tables", metavar="FILE", help="write the final tables to FILE")
+    parser.addoption("--results", metavar="FOLDER", help="write them to FOLDER/<device>-<date>.md, .json and .png")
+    parser.addoption("--eager-only", action="store_true", help="time against eager PyTorch alone")
     parser.addoption("--within", metavar="SECONDS", type=float, help="skip the cases left after that time")
 
 
@@ -149,13 +39,25 @@ def within(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def record_row() -> Callable[..., None]:
     """Adds a row, one string a column, to the table of the models."""
-    return _MODEL.record
+    return tables.MODEL.record
+
+
+@pytest.fixture
+def record_half() -> Callable[..., None]:
+    """The same for models in bfloat16."""
+    return tables.HALF.record
+
+
+@pytest.fixture
+def record_process() -> Callable[..., None]:
+    """The same for what is measured in a process of its own."""
+    return tables.PROCESS.record
 
 
 @pytest.fixture
 def record_stream() -> Callable[..., None]:
-    """Adds a row, one string a column, to the table of the streams."""
-    return _STREAMS.record
+    """The same for streams."""
+    return tables.STREAMS.record
 
 
 @pytest.fixture
@@ -166,7 +68,7 @@ def record_kernel() -> Callable[..., None]:
         def cell(name: str, form: str) -> str:
             return format(numbers[name], form) if name in numbers else ""
 
-        _KERNELS.record(
+        tables.KERNELS.record(
             case,
             mode,
             cell("ours (ms)", ".4g"),
@@ -185,14 +87,14 @@ def record_kernel() -> Callable[..., None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    lines: list[str] = []
-    for table in (_MODEL, _STREAMS, _KERNELS):
-        if table.rows:
-            lines += [*table.lines(), ""]
-    if lines:
-        terminalreporter.section("results")
+    lines = tables.lines()
+    if not lines:
+        return
+    terminalreporter.section("results")
     for line in lines:
         terminalreporter.write_line(line)
-    file = terminalreporter.config.getoption("--tables")
-    if file:
+    if file := terminalreporter.config.getoption("--tables"):
         Path(file).write_text("\n".join(lines), encoding="utf-8")
+    if folder := terminalreporter.config.getoption("--results"):
+        for path in tables.write(Path(folder)):
+            terminalreporter.write_line(f"wrote {path}")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import transformers
 from torch import Tensor
@@ -31,7 +35,15 @@ class Models:
         return self._clip[at % len(self._clip)][:, None]
 
 
-def synchronize() -> None:
-    """Waits for what a GPU has been given."""
+def seconds_of(call: Callable[[], Any]) -> float:
+    """Of one call, a GPU's work included."""
+    _synchronize()
+    started = time.perf_counter()
+    call()
+    _synchronize()
+    return time.perf_counter() - started
+
+
+def _synchronize() -> None:
     if GPU:
         torch.cuda.synchronize()
