@@ -17,7 +17,7 @@ def test_encode_and_decode(run, tone, tmp_path):
     out = ok(run("encode", tone(rate=44100, seconds=3.1), "a.xcodec"))
     for words in ("in.wav -> a.xcodec: 3.10 s, 8 stages x 155 frames, 4.00 kbps", "1661 bytes, 4.29 kbps in all"):
         assert words in out
-    assert "not trained" in run("encode", "in.wav", "a.xcodec", "--force").err
+    ok(run("encode", "in.wav", "a.xcodec", "--force"))
     assert "49600 samples at 16000 Hz" in ok(run("decode", "a.xcodec", "b.wav"))
     assert soundfile.info("b.wav").frames == 49600
     ok(run("decode", "a.xcodec", "c.flac", "--sample-rate", "original"))
@@ -77,7 +77,7 @@ def test_several_inputs_and_folders(run, tone, tmp_path):
 
 def test_info_on_models(run, pair, tmp_path):
     out = ok(run("info", "xcodec-tiny"))
-    for words in ("seeded, not trained", "0.5, 1, 1.5, 2, 4 kbps", "50 per second, 320 samples", "8 stages of 1024"):
+    for words in ("0.5, 1, 1.5, 2, 4 kbps", "50 per second, 320 samples", "8 stages of 1024"):
         assert words in out
     pair("hop-640").ours.save_pretrained(tmp_path / "mine")
     assert "25 per second, 640 samples" in ok(run("info", "mine"))
@@ -103,5 +103,5 @@ def test_the_module_is_the_command_too(tone, tmp_path):
         text=True,
         check=True,
     )
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == ""
     assert load_codes(tmp_path / "a.xcodec").info.frames == 50

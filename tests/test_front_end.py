@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from xcodec_fast import XcodecConfig, front_end
+from xcodec_fast import XcodecConfig, front_end, onednn
 from xcodec_fast.front_end import FrontEnd
 
 from .pairs import CONFIGS
@@ -17,20 +17,19 @@ def front_end_of(request):
     return FrontEnd(XcodecConfig.from_dict(CONFIGS[request.param]).semantic_model_config)
 
 
+@pytest.mark.parametrize("tile", [1, 3, 1000])
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("samples", [400, 401, 5000, 12345])
-def test_tiles_equal_the_whole(front_end_of, monkeypatch, batch, samples):
-    monkeypatch.setattr(front_end, "_TILE", 3)
+def test_tiles_equal_the_whole(front_end_of, monkeypatch, tile, batch, samples):
+    monkeypatch.setattr(front_end, "_TILE", tile)
     monkeypatch.setattr(front_end, "_NORM_TILE", 100)
     audio = torch.randn(batch, samples) * 0.1 + 0.05
     with torch.no_grad():
         exact = copy.deepcopy(front_end_of).double()(audio.double())
-        assert front_end_of._suits_tiles(audio)
+        assert front_end_of._suits_tiles(audio) is onednn._has(torch.float32)
         tiled = front_end_of(audio)
-        alone = torch.cat([front_end_of(row) for row in audio.split(1)])
     assert tiled.shape == exact.shape
     assert (tiled - exact).abs().max() <= 2e-5 * exact.abs().max()
-    assert torch.equal(tiled, alone)
 
 
 def test_a_front_end_that_is_observed_is_called_at_once(front_end_of, monkeypatch):

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from xcodec_fast import onednn
+from xcodec_fast import backend, onednn
 from xcodec_fast.functional import conv1d
 
-DTYPES = [torch.float32, *([torch.bfloat16] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else [])]
+pytestmark = pytest.mark.skipif(not onednn._has(torch.float32), reason="this PyTorch is without oneDNN's operators")
+DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if onednn._has(dtype)]
 LIMIT = {torch.float32: 2e-6, torch.bfloat16: 1e-2}  # of the peak
 
 
@@ -105,16 +106,67 @@ def test_what_was_packed_is_packed_anew(kind, change):
         torch.testing.assert_close(conv1d(x, conv)[0], 2 * before)
 
 
-def test_what_onednn_does_not_take(monkeypatch):
-    """A gradient, float64, mixed types, autocast, a function transform."""
-    x, weight = torch.randn(1, 8, 20), torch.randn(8, 8, 3, requires_grad=True)
-    assert not onednn.suits(x, weight)
+@pytest.fixture
+def packings(monkeypatch):
+    """The weights that were packed, by shape."""
+    packed = []
+    for name in ("_channels_last", "_packed_matrix"):
+        function = getattr(onednn, name)
+
+        def counted(*weights, function=function):
+            packed.append(weights[0].shape)
+            return function(*weights)
+
+        counted.__qualname__ = name
+        monkeypatch.setattr(onednn, name, counted)
+    return packed
+
+
+def test_weights_are_packed_once(packings):
+    conv, one_tap, x = nn.Conv1d(8, 8, 3), nn.Conv1d(8, 8, 1), torch.randn(1, 8, 20)
     with torch.no_grad():
-        assert onednn.suits(x, weight, None)
-        assert not onednn.suits(x.double(), weight.double())
-        assert not onednn.suits(x.double(), weight)
+        for _ in range(3):
+            conv1d(x, conv)
+            conv1d(x, one_tap)
+    assert packings == [(8, 8, 3), (8, 8)]
+
+
+def test_weights_that_cannot_be_kept_are_not_packed(packings):
+    """Those computed at every access, and those made in inference mode."""
+    conv, x = nn.Conv1d(8, 8, 3), torch.randn(1, 8, 20)
+    normed = nn.utils.parametrizations.weight_norm(copy.deepcopy(conv))
+    with torch.inference_mode():
+        made = copy.deepcopy(conv)
+        for layer in (normed, made):
+            torch.testing.assert_close(conv1d(x, layer)[0], conv(x))
+    assert packings == []
+
+
+def test_what_onednn_does_not_take():
+    """A gradient, float64, mixed types, autocast, a trace, a function transform; and what was switched off."""
+    x, weight = torch.randn(1, 8, 20), torch.randn(8, 8, 3, requires_grad=True)
+    assert not onednn.suits([weight], x)
+    with torch.no_grad():
+        assert onednn.suits([weight, None], x)
+        assert not onednn.suits([weight.double()], x.double())
+        assert not onednn.suits([weight], x.double())
         with torch.autocast("cpu"):
-            assert not onednn.suits(x, weight)
+            assert not onednn.suits([weight], x)
+        with backend("torch"):
+            assert not onednn.suits([weight], x)
+        with torch.backends.mkldnn.flags(enabled=False):
+            assert not onednn.suits([weight], x)
+        conv = nn.Conv1d(8, 8, 3).requires_grad_(False)
+        traced = torch.jit.trace(lambda x: conv1d(x, conv)[0], x)
+        torch.testing.assert_close(traced(x), conv(x))
+        same = nn.Conv1d(8, 8, 3, padding="same")
+        assert conv1d(x, same)[0].shape == x.shape
+        assert conv1d(x[0], conv)[0].shape == (8, 18)
         seen = []
-        torch.vmap(lambda x: seen.append(onednn.suits(x, weight)) or x)(x)
+
+        def look(x):
+            seen.append(onednn.suits([weight], x))
+            return x
+
+        torch.vmap(look)(x)
         assert seen == [False]

@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from xcodec_fast.hub import PUBLISHED
+from xcodec_fast.training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,6 +43,11 @@ def test_the_commands_print_what_is_shown(tmp_path):
     typed("xcodec-fast demo")
     printed = [line for shown in lines if shown.startswith("$ ") for line in (shown, *typed(shown[2:]))]
     assert printed == lines
+
+
+def test_the_recipe_is_one():
+    (recipe,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert Recipe.from_dict(yaml.safe_load(recipe)).model in PUBLISHED
 
 
 def test_the_demos_output_is_what_is_shown(tmp_path):

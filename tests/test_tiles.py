@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from xcodec_fast import acoustic, tiles
+from xcodec_fast import acoustic, onednn, tiles
 
 from .equality import assert_same_audio
 
@@ -40,7 +40,6 @@ def test_decode_in_tiles(pair, monkeypatch, batch, frames):
     codes = _codes(model, batch, frames)
     monkeypatch.setattr(tiles, "FRAMES", 50 if frames == 120 else tiles.FRAMES)
     with torch.no_grad():
-        assert tiles.suit(model)
         assert_same_audio(_whole(model, codes), model.decode(codes).audio_values)
 
 
@@ -63,9 +62,37 @@ def test_what_is_decoded_at_once(pair):
     assert not tiles.suit(model)
     model.decode(_codes(model, 2, 3)).audio_values.sum().backward()
     assert model.acoustic_decoder.conv2.weight.grad is not None
+    model.requires_grad_(False).fc2.bias.requires_grad_(True)
+    model.decode(_codes(model, 2, 3)).audio_values.sum().backward()
     with torch.no_grad():
-        assert tiles.suit(model)
-        assert not tiles.suit(model.double())
+        assert tiles.suit(model) is onednn._has(torch.float32)
+        assert not tiles.suit(copy.deepcopy(model).double())
+
+
+class Wrapped(torch.nn.Module):
+    """As adapters are: a layer within, and nothing of its attributes."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("where", ["fc2", *(f"acoustic_decoder.block.{x}" for x in ("0.conv_t1", "1.res_unit2.conv1"))])
+def test_adapters_are_called_once_with_all(pair, monkeypatch, where):
+    monkeypatch.setattr(tiles, "FRAMES", 20)
+    model, seen = copy.deepcopy(pair("hubert").ours), []
+    codes = _codes(model, 2, 50)
+    with torch.no_grad():
+        expected = model.decode(codes).audio_values
+        path, _, name = where.rpartition(".")
+        parent = model.get_submodule(path)
+        setattr(parent, name, Wrapped(parent.get_submodule(name)))
+        model.get_submodule(where).register_forward_hook(lambda *given: seen.append(given[1][0].shape))
+        assert_same_audio(expected, model.decode(codes).audio_values)
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("name", ["hubert", "hop-640", "ratio-3"])
@@ -90,8 +117,13 @@ def test_residual_units_in_blocks(pair, monkeypatch, name, batch):
         whole = model.acoustic_encoder(audio), _whole(model, codes)
         calls = []
         in_blocks = acoustic._in_blocks
+
+        def counted(*given):
+            calls.append(given)
+            return in_blocks(*given)
+
         monkeypatch.setattr(acoustic, "_BLOCK", 1)
-        monkeypatch.setattr(acoustic, "_in_blocks", lambda *given: calls.append(given) or in_blocks(*given))
+        monkeypatch.setattr(acoustic, "_in_blocks", counted)
         blocks = model.acoustic_encoder(audio), _whole(model, codes)
     assert len(calls) == len(model.acoustic_encoder.block) + len(model.acoustic_decoder.block)
     for expected, actual in zip(whole, blocks, strict=True):

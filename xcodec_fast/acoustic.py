@@ -20,7 +20,7 @@ from xcodec_fast import onednn
 from xcodec_fast.config import AcousticConfig
 from xcodec_fast.functional import Then, conv1d, residual_unit, snake
 from xcodec_fast.intervals import Interval, conv_length, inputs_of, keep, through, upsampled
-from xcodec_fast.plain import is_observed, is_plain
+from xcodec_fast.plain import is_unseen
 
 DILATIONS = (1, 3, 9)
 _BLOCK = 1 << 20  # values, 4 MB in float32: a few such tensors fit into a CPU's last cache
@@ -87,7 +87,7 @@ class Whole:
 
 def _through_units(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
     """Three units, and the Snake after them alone: nothing skips over what follows."""
-    if isinstance(way, Whole) and way.interval is None and _suit_blocks(units, x, s):
+    if isinstance(way, Whole) and way.interval is None and _suit_blocks(units, x, s, then):
         return _in_blocks(units, x, s, then, way)
     return _one_by_one(units, x, s, then, way)
 
@@ -111,11 +111,14 @@ def _in_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snak
     return made
 
 
-def _suit_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor) -> bool:
+def _suit_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d) -> bool:
     """Where tensors are larger than a CPU's caches, and nobody sees the layers called block by block."""
-    plain = all(is_plain(conv) for unit in units for conv in (unit.conv1, unit.conv2))
     parameters = (parameter for unit in units for parameter in unit.parameters())
-    return x[0].numel() > 2 * _BLOCK and plain and not any(map(is_observed, units)) and onednn.suits(x, s, *parameters)
+    return (
+        x[0].numel() > 2 * _BLOCK
+        and all(is_unseen(unit, unit.conv1, unit.conv2) for unit in units)
+        and onednn.suits((then.alpha, *parameters), x, s)
+    )
 
 
 class EncoderBlock(nn.Module):
@@ -248,6 +251,13 @@ class AcousticDecoder(nn.Module):
             then = self.block[index + 1].snake1 if index + 1 < len(self.block) else self.snake1
             s = block(s, then, way)
         return way.conv(s, self.conv2)[0]
+
+    @property
+    def convs(self) -> list[nn.Module]:
+        """Every convolution."""
+        units = (unit for block in self.block for unit in block.units)
+        within = (conv for unit in units for conv in (unit.conv1, unit.conv2))
+        return [self.conv1, *(block.conv_t1 for block in self.block), *within, self.conv2]
 
     def context(self) -> int:
         """Frames before and after one on which its audio depends: 10 at the default config."""

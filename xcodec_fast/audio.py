@@ -189,6 +189,14 @@ def is_audio_name(path: str | Path) -> bool:
     return Path(path).suffix.lower() in _FORMATS
 
 
+def audio_files(folder: Path) -> list[Path]:
+    """What is named like audio in a folder and those within. Raises FileNotFoundError where nothing is."""
+    found = sorted(path for path in folder.rglob("*") if is_audio_name(path) and path.is_file())
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no audio")
+    return found
+
+
 def check_audio_suffix(path: str | Path) -> None:
     """Raises ValueError where audio cannot be written under this name."""
     if not is_audio_name(path):

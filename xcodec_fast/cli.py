@@ -97,7 +97,6 @@ def encode(
         return f"{source} -> {output}: {_summary(clip.info)}, {size_text(output, clip.info)}"
 
     each_file(pairs, work)
-    models.note()
 
 
 @app.command()
@@ -121,7 +120,6 @@ def decode(
         return _decode(models.load_for(source, clip.info, model), source, clip, output, rate, progress)
 
     each_file(pairs, work)
-    models.note()
 
 
 @app.command()
@@ -153,7 +151,6 @@ def roundtrip(
         return _decode(loaded, source, clip, output, rate, progress)
 
     each_file(pairs, work)
-    models.note()
 
 
 @app.command()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xcodec_fast.audio import is_audio_name
+from xcodec_fast.audio import audio_files
 from xcodec_fast.cli_options import Force, Model, Mono, OnDevice
 from xcodec_fast.cli_work import Device, Models, printable, progress_bar, read_clip
 from xcodec_fast.evaluation import Evaluation, evaluate
 from xcodec_fast.metrics import hearing_metrics
-from xcodec_fast.whole import written_whole
+from xcodec_fast.whole import check_writable, written_whole
 
 _HEADINGS = {
     "log_mel_db": "log-mel\ndB",
@@ -40,7 +41,9 @@ def evaluation(
     """Distances of what a model decodes from what it was given, per bandwidth, and the use of its codebooks."""
     if output is not None and output.exists() and not force:
         raise FileExistsError(f"{output} exists already: --force replaces it")
-    paths = [clip for path in audio for clip in _clips(path)]
+    if output is not None:
+        check_writable(output)
+    paths = [clip for path in audio for clip in (audio_files(path) if path.is_dir() else [path])]
     models = Models(device)
     loaded = models.load(model)
     samples = [read_clip(path, loaded.config.sample_rate, mono) for path in paths]
@@ -54,19 +57,9 @@ def evaluation(
     for name in sorted(_PACKAGES.keys() - hearing_metrics().keys()):
         print(f"not measured: {_HEADINGS[name]} (pip install {_PACKAGES[name]})")
     if output is not None:
-        values = {"model": model, "audio": [*map(str, paths)], **asdict(found)}
+        values = _finite({"model": model, "audio": [*map(str, paths)], **asdict(found)})
         with written_whole(output) as temporary:
-            temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    models.note()
-
-
-def _clips(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(file for file in path.rglob("*") if is_audio_name(file))
-    if not found:
-        raise FileNotFoundError(f"{path} holds no audio")
-    return found
+            temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _distances(found: Evaluation) -> Table:
@@ -90,3 +83,12 @@ def _codebooks(found: Evaluation) -> Table:
             str(index), f"{100 * stage.usage:.1f}", f"{100 * stage.highest_usage:.1f}", f"{stage.entropy_bits:.2f}"
         )
     return table
+
+
+def _finite(values: Any) -> Any:
+    """With null for what is no number: JSON has none such."""
+    if isinstance(values, dict):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [*map(_finite, values)]
+    return None if isinstance(values, float) and not math.isfinite(values) else values

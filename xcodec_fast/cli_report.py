@@ -84,7 +84,6 @@ def report(
         kbps = chosen_bandwidth(bandwidth, loaded.config.target_bandwidths)
         about = {"model": model, "device": str(loaded.device), "bandwidth": kbps, "audio": [*map(str, audio)]}
         _write(output_dir, {**about, **asdict(found)}, found)
-    models.note()
 
 
 def _as_list(text: str, option: str) -> list[float]:

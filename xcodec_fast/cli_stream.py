@@ -95,7 +95,6 @@ def stream(
                     write_all(target, pcm_bytes(live.flush_codes(), input_format))
         except BrokenPipeError:
             return
-    models.note()
 
 
 def _in_time(pieces: Iterable[bytes], pace: float) -> Iterator[bytes]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -27,7 +30,7 @@ def train(
     device: OnDevice = Device.auto,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
 ) -> None:
-    """Train a model, or fine-tune a checkpoint, on a folder of recordings; Ctrl-C saves and ends."""
+    """Train a model, or fine-tune a checkpoint, on a folder of recordings; Ctrl-C ends it after the step, and saves."""
     values = Recipe.from_yaml(recipe)
     folder = Path(values.audio) if audio is None else audio
     if not folder.is_dir():
@@ -44,8 +47,12 @@ def train(
             values,
             model.config.sample_rate,
             model.config.hop_length,
-            progress=lambda files: list(bar.track(files, description="reading")),
+            progress=lambda files: bar.track(files, description="reading"),
         )
+        for reason in recordings.unread:
+            print(printable(f"left out: {reason}"), file=sys.stderr)
+        if recordings.too_short:
+            print(f"left out: {recordings.too_short} recordings no longer than a crop", file=sys.stderr)
         print(printable(f"{len(recordings.clips)} recordings, {recordings.seconds / 60:.1f} minutes, in {folder}"))
         trainer = Trainer(model, values, recordings, output_dir)
         if resume:
@@ -55,18 +62,43 @@ def train(
         def on_step(losses: dict[str, float]) -> None:
             bar.update(task, completed=trainer.step, description=f"loss {losses['total']:.3f}")
 
-        try:
-            trainer.run(on_step)
-        except KeyboardInterrupt:
-            trainer.save()
-            print(f"stopped at step {trainer.step}; --resume goes on", file=sys.stderr)
-    write_shipped(model, output_dir / "model")
+        with _signals() as came:
+            trainer.run(on_step, stopped=lambda: bool(came))
+    if trainer.step < values.steps:
+        print(f"stopped at step {trainer.step}; --resume goes on", file=sys.stderr)
+    write_shipped(model, output_dir / "small")
     hop = model.config.hop_length
-    XcodecFeatureExtractor(sampling_rate=model.config.sample_rate, hop_length=hop).save_pretrained(output_dir / "model")
+    for folder in (output_dir / "model", output_dir / "small"):
+        XcodecFeatureExtractor(sampling_rate=model.config.sample_rate, hop_length=hop).save_pretrained(folder)
     if (output_dir / CURVES).exists():
         try:
             with written_whole(output_dir / "curves.png") as temporary:
                 plot_curves(temporary, output_dir / CURVES)
         except ImportError as error:
             print(f"note: {error}", file=sys.stderr)
-    print(printable(f"step {trainer.step} of {values.steps}: {output_dir / 'model'}, for --model"))
+    print(
+        printable(
+            f"step {trainer.step} of {values.steps}: {output_dir / 'model'}, for --model and more training; "
+            f"{output_dir / 'small'}, the same in float16 without what only training reads"
+        )
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The signals of Ctrl-C and of `kill` that have come; the second ends the program as usual."""
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: Any) -> None:
+        came.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -52,12 +52,6 @@ class Models:
         check_model(path, info, model)
         return model
 
-    def note(self) -> None:
-        """Says, after work that was done, which models were not trained."""
-        for name, model in self._loaded.items():
-            if not getattr(model.config, "trained", True):
-                print(f"note: the weights of {name} are seeded, not trained: it decodes to noise", file=sys.stderr)
-
 
 def _known(path: Path, model_id: str) -> str:
     """A file names its model, never a folder of this machine."""

@@ -20,7 +20,6 @@ from xcodec_fast.whole import make_folder
 
 SPEECH = ASSETS / "speech.flac"
 CODES, ORIGINAL, RECONSTRUCTION = "codes.xcodec", "original.wav", "reconstruction.wav"
-_NOT_TRAINED = "its weights are seeded, not trained: the reconstruction is noise, not speech"
 
 
 def run_demo(audio_path: Path | None, output_dir: Path, console: Console) -> None:
@@ -44,8 +43,6 @@ def run_demo(audio_path: Path | None, output_dir: Path, console: Console) -> Non
     if audio.file_channels > 1:
         console.print(f"                mixed down from {audio.file_channels} channels to mono")
     console.print("model           xcodec-tiny (embedded)")
-    if not getattr(model.config, "trained", True):
-        console.print(f"                [yellow]{_NOT_TRAINED}[/yellow]")
 
     inputs = extractor(audio.samples, sampling_rate=rate, return_tensors="pt")
     with torch.inference_mode():

@@ -61,7 +61,7 @@ def _model_fields(name: str) -> Iterator[tuple[str, str]]:
     with torch.device("meta"):
         model = XcodecModel(config)
     semantic = config.semantic_model_config
-    yield "model", f"{name}" + ("" if getattr(config, "trained", True) else " (weights are seeded, not trained)")
+    yield "model", name
     yield "parameters", f"{sum(parameter.numel() for parameter in model.parameters()):,}"
     yield "audio", f"{config.sample_rate} Hz, mono"
     yield "frames", f"{config.sample_rate / config.hop_length:g} per second, {config.hop_length} samples each"

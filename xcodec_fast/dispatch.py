@@ -30,7 +30,8 @@ def backend(name: str) -> Iterator[None]:
     float16, and PyTorch the rest: other types, the CPU, autocast, function transforms (torch.func), forward-mode
     gradients, subclasses of Tensor. Forced, "triton" raises ValueError on all these; it takes CPU tensors where
     TRITON_INTERPRET=1 was set before triton was imported. Under torch.compile it is PyTorch's branch that is compiled.
-    Layers with hooks, or of a class of their own, are called, whatever is forced.
+    Layers with hooks, or of a class of their own, are called, whatever is forced. On a CPU, unless something is forced,
+    oneDNN is called for what suits it (`onednn.py`).
 
     Raises ValueError on another name.
     """
@@ -41,6 +42,14 @@ def backend(name: str) -> Iterator[None]:
         _forced.reset(token)
 
 
+def forced_backend() -> str | None:
+    """What `backend` or the environment forces. Raises ValueError where that is no backend."""
+    forced = _forced.get()
+    if forced is None and (set_outside := os.environ.get(VARIABLE)):
+        forced = _checked(set_outside, VARIABLE)
+    return forced
+
+
 def uses_triton(x: Tensor, *others: Tensor | nn.Module | None) -> bool:
     """Whether an operation on x, with other tensors and the parameters of layers, runs as a kernel.
 
@@ -48,9 +57,7 @@ def uses_triton(x: Tensor, *others: Tensor | nn.Module | None) -> bool:
     """
     if torch.compiler.is_compiling():
         return False
-    forced = _forced.get()
-    if forced is None and (set_outside := os.environ.get(VARIABLE)):
-        forced = _checked(set_outside, VARIABLE)
+    forced = forced_backend()
     if forced == "torch" or (forced is None and not x.is_cuda):
         return False
     reason = _why_not(x) or _what_is_lost(x, *others)

@@ -25,7 +25,7 @@ class BandwidthReport:
 
 @dataclass(frozen=True)
 class StageReport:
-    """usage: share of the codebook's entries that occur, of those that could with so few frames; entropy_bits: of them.
+    """usage: share of the codebook's entries that occur; entropy_bits: of how often they do.
 
     `highest_usage` is what as many frames would use on average if each entry were as likely as another.
     """

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from xcodec_fast import onednn
 from xcodec_fast.config import SemanticConfig
 from xcodec_fast.functional import conv1d
-from xcodec_fast.intervals import Interval, conv_length, through
-from xcodec_fast.plain import is_observed, is_plain
+from xcodec_fast.intervals import Interval, conv_length, evenly, through
+from xcodec_fast.plain import is_unseen
 from xcodec_fast.semantic_functional import ACTIVATIONS, Affine, group_affine, own_group_norm
 
 _TILE = 50  # frames: of HuBERT's widest layer 6.5 MB, instead of 33 MB for 5 s, mapped and cleared for each operation
@@ -59,7 +59,7 @@ class FrontEndLayer(nn.Module):
         return self.activation(x)
 
     def whole_clips_norm(self, x: Tensor) -> Affine | None:
-        """The group norm over the convolution of a clip `[1, C, T]`; None where the layer has none."""
+        """The group norm over the convolution of clips `[B, C, T]`; None where the layer has none."""
         if self.norm != "group":
             return None
         tiles = _tiles(conv_length(x.shape[-1], self.conv), _NORM_TILE, self.conv.stride[0], self.conv.kernel_size[0])
@@ -76,8 +76,9 @@ class FrontEnd(nn.Module):
 
     def forward(self, audio: Tensor, interval: Interval | None = None) -> Tensor:
         x = audio[:, None]
-        if interval is None and self.output_length(x.shape[-1]) > 0 and self._suits_tiles(x):
-            return torch.cat([self._in_tiles(row) for row in x.split(1)])
+        frames = self.output_length(x.shape[-1])
+        if interval is None and frames > 0 and self._suits_tiles(x):
+            return torch.cat([self._in_tiles(rows) for rows in x.split(max(1, _TILE // frames))])
         return self._along(x, interval, None)
 
     def _along(self, x: Tensor, interval: Interval | None, affine: Affine | None) -> Tensor:
@@ -90,7 +91,7 @@ class FrontEnd(nn.Module):
         return x
 
     def _in_tiles(self, x: Tensor) -> Tensor:
-        """A clip `[1, 1, T]` as in `_along`; a tile's audio is what its frames read."""
+        """Clips `[B, 1, T]` as in `_along`; a tile's audio is what its frames read."""
         affine = self.conv_layers[0].whole_clips_norm(x)
         hop, reach = 1, 1
         for layer in reversed(self.conv_layers):
@@ -102,8 +103,8 @@ class FrontEnd(nn.Module):
 
     def _suits_tiles(self, x: Tensor) -> bool:
         """On a CPU, without gradients, where nobody sees the layers called tile by tile."""
-        convs = all(is_plain(layer.conv) for layer in self.conv_layers)
-        return convs and not is_observed(self) and onednn.suits(x, *self.parameters())
+        convs = (layer.conv for layer in self.conv_layers)
+        return is_unseen(self, *convs) and onednn.suits(self.parameters(), x)
 
     def through(self, interval: Interval | None) -> Interval | None:
         """The frames that an interval of samples becomes."""
@@ -120,7 +121,5 @@ class FrontEnd(nn.Module):
 
 def _tiles(outputs: int, size: int, stride: int, reach: int) -> Iterator[slice]:
     """The inputs of every `size` outputs, of which each reads `reach`, `stride` after those of the one before."""
-    size = -(-outputs // max(1, -(-outputs // size)))  # as even as they can be
-    for start in range(0, outputs, max(1, size)):
-        stop = min(start + size, outputs)
+    for start, stop in evenly(outputs, size):
         yield slice(start * stride, (stop - 1) * stride + reach)

@@ -1,6 +1,7 @@
 """One function per operation of the model: its formula, its PyTorch branch, and where a Triton kernel takes over.
 
-The PyTorch branch is the specification, the CPU's path, and what the kernels are tested against and differentiated by.
+The PyTorch branch is the specification, and what the kernels are tested against and differentiated by. A CPU takes it
+with gradients; without, oneDNN's own operators beside it.
 Tensors are `[B, C, T]` at every edge; the kernels' results are channels-last in memory, so that one after the other
 nothing is copied.
 """
@@ -18,7 +19,7 @@ from xcodec_fast.derived import derived
 from xcodec_fast.dispatch import precision, uses_triton, with_gradients
 from xcodec_fast.intervals import Interval, keep
 from xcodec_fast.kernels import layouts
-from xcodec_fast.plain import is_plain
+from xcodec_fast.plain import is_plain, keeps_its_weight
 
 # Kernels, unlike the layouts of their weights, are imported where they run: Triton may be absent.
 
@@ -65,7 +66,7 @@ def conv1d(
     alpha, kind = (then, None) if isinstance(then, Tensor) else (None, then)
     if not _has_kernel(conv) or not uses_triton(x, conv, skip, alpha, *_bounds(interval)):
         x = keep(x, interval)
-        if _has_kernel(conv) and onednn.suits(x, conv.weight, conv.bias, skip):
+        if _suits_onednn(x, conv, skip):
             return _by_onednn(x, conv, skip, then, keep_y, padding)
         if padding is None:
             y = conv(x)
@@ -90,12 +91,17 @@ def conv1d(
     return next(outputs) if keep_y else None, None if then is None else next(outputs)
 
 
-def _has_kernel(conv: nn.Module) -> bool:
+def _suits_onednn(x: Tensor, conv: Any, skip: Tensor | None) -> bool:
+    may = x.ndim == 3 and _has_kernel(conv) and keeps_its_weight(conv)
+    return may and onednn.suits((conv.weight, conv.bias), x, skip)
+
+
+def _has_kernel(conv: Any) -> bool:
     """Plain convolutions, and transposed ones of two taps; an adapter in a layer's place computes for itself.
 
     Of a transposed one, output padding beyond the padding asks for positions that no tap reaches.
     """
-    if not is_plain(conv):
+    if not is_plain(conv) or isinstance(conv.padding, str):
         return False
     if isinstance(conv, nn.ConvTranspose1d):
         two_taps = conv.kernel_size[0] == 2 * conv.stride[0] and conv.dilation[0] == 1

@@ -18,6 +18,7 @@ from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import derived
 from xcodec_fast.front_end import FrontEnd
 from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.plain import is_plain
 from xcodec_fast.semantic_functional import ACTIVATIONS, linear, projections
 
 
@@ -65,7 +66,7 @@ class PositionalConv(nn.Module):
             y = F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
         y = keep(y, interval)
         conv, weight = self.conv, self._weight()
-        if onednn.suits(y, weight, conv.bias):
+        if is_plain(conv) and onednn.suits((weight, conv.bias), y):
             y = onednn.conv1d(y, weight, conv.bias, padding=conv.padding[0], groups=conv.groups)
         else:
             y = F.conv1d(y, weight, conv.bias, padding=conv.padding, groups=conv.groups)

@@ -10,6 +10,7 @@ alone: the zeros are the padding that the row would have had.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -37,8 +38,17 @@ def keep(x: Tensor, interval: Interval | None) -> Tensor:
     if interval is None:
         return x
     own = interval.own(x.shape[-1])
-    # Not a product: outside may lie NaN. Of a clone, which keeps the order in memory.
-    return x.clone().masked_fill_(~own.view(len(own), *[1] * (x.ndim - 2), -1), 0)
+    # Not a product: outside may lie NaN.
+    if x.ndim == 3 and x.stride(1) == 1:  # masked_fill gives a contiguous tensor: here a channels-last one
+        return x.transpose(1, 2).masked_fill(~own[..., None], 0).transpose(1, 2)
+    return x.masked_fill(~own.view(len(own), *[1] * (x.ndim - 2), -1), 0)
+
+
+def evenly(count: int, most: int) -> Iterator[tuple[int, int]]:
+    """Starts and stops that cut 0 ... count into as few parts of at most `most` as can be, as even as can be."""
+    size = -(-count // max(1, -(-count // most)))
+    for start in range(0, count, max(1, size)):
+        yield start, min(start + size, count)
 
 
 def conv_length(length: Length, conv: nn.Conv1d) -> Length:

@@ -13,13 +13,17 @@ from xcodec_fast.mel import log_mel_distance, magnitudes
 
 _WINDOWS = (512, 1024, 2048)
 _FLOOR = 1e-5
+_SHORTEST_STOI = 0.1  # s; it compares 384 ms of what is not silent
 
 
 def stft_distance(a: Tensor, b: Tensor) -> float:
     """The mean over windows of |A - B| / |A| (Frobenius) + mean |ln A - ln B| of magnitudes. `[T]` twice.
 
-    Multi-resolution STFT distance (Parallel WaveGAN, arXiv 1910.11480, section 2.2), a quarter of a window a hop.
+    Multi-resolution STFT distance (Parallel WaveGAN, arXiv 1910.11480, section 2.2), a quarter of a window a hop. NaN
+    where a is silent: everything is infinitely far from it.
     """
+    if not a.any():
+        return float("nan")
     total = 0.0
     for window in _WINDOWS:
         magnitude = [magnitudes(samples, window, window // 4) for samples in (a, b)]
@@ -30,11 +34,11 @@ def stft_distance(a: Tensor, b: Tensor) -> float:
 
 
 def si_sdr(reference: Tensor, estimate: Tensor) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB (arXiv 1811.02508). `[T]` twice; -inf where either is silent."""
+    """Scale-invariant signal-to-distortion ratio in dB (arXiv 1811.02508). `[T]` twice; NaN where either is silent."""
     reference, estimate = reference.double().cpu(), estimate.double().cpu()
     energy = reference.square().sum()
     if energy == 0 or not estimate.any():
-        return float("-inf")
+        return float("nan")
     target = (estimate @ reference / energy) * reference
     return float(10 * torch.log10(target.square().sum() / (estimate - target).square().sum()))
 
@@ -42,7 +46,7 @@ def si_sdr(reference: Tensor, estimate: Tensor) -> float:
 def hearing_metrics() -> dict[str, Callable[[np.ndarray, np.ndarray, int], float]]:
     """Name -> metric(reference, estimate, rate) of those whose packages are installed: stoi (pystoi), pesq_wb (pesq).
 
-    A metric gives NaN for a clip that it cannot judge, such as one without speech.
+    A metric gives NaN for a clip that it cannot judge: one that is silent, or too short for it.
     """
     found: dict[str, Callable[[np.ndarray, np.ndarray, int], float]] = {}
     if importlib.util.find_spec("pystoi"):
@@ -57,8 +61,10 @@ def _stoi(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
 
     from pystoi import stoi
 
+    if not reference.any() or len(reference) < _SHORTEST_STOI * rate:
+        return float("nan")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it warns, and gives 1e-5, where there are too few frames
+        warnings.simplefilter("error", RuntimeWarning)  # it warns, and gives 1e-5, where there are too few frames
         try:
             return float(stoi(reference, estimate, rate))
         except RuntimeWarning:
@@ -68,7 +74,7 @@ def _stoi(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
 def _pesq(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
     from pesq import PesqError, pesq
 
-    if rate != 16000:
+    if rate != 16000 or not reference.any():
         return float("nan")
     score = pesq(rate, reference, estimate, "wb", on_error=PesqError.RETURN_VALUES)
     return float(score) if score > 0 else float("nan")

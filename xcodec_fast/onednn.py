@@ -9,7 +9,7 @@ GFLOP/s instead of 160, one tap of 64 channels at 125 instead of 52, a transpose
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xcodec_fast.derived import derived, joined
+from xcodec_fast.dispatch import forced_backend
 from xcodec_fast.kernels import layouts
 from xcodec_fast.plain import why_not_plain
 
@@ -25,16 +26,24 @@ _OPERATORS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_convoluti
 _NO_ACTIVATION: tuple[Any, ...] = ("none", [], "")
 
 
-def suits(x: Tensor, *others: Tensor | None) -> bool:
-    """Whether oneDNN takes an operation on these: on a CPU, of one type that it has, and without a gradient."""
-    tensors = [x, *(tensor for tensor in others if tensor is not None)]
+def suits(weights: Iterable[Tensor | None], *inputs: Tensor | None) -> bool:
+    """Whether oneDNN takes an operation on these: on a CPU, of one type that it has, and without a gradient.
+
+    Not within `backend("torch")`, nor where nothing that is packed could be kept: for weights made in inference mode.
+    """
+    held = [weight for weight in weights if weight is not None]
+    tensors = [*held, *(tensor for tensor in inputs if tensor is not None)]
     return (
-        all(tensor.device.type == "cpu" and tensor.dtype == x.dtype for tensor in tensors)
+        all(tensor.device.type == "cpu" and tensor.dtype == tensors[0].dtype for tensor in tensors)
         and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+        and not any(weight.is_inference() for weight in held)
         and not torch.compiler.is_compiling()
+        and not torch._C._is_tracing()
         and not torch.is_autocast_enabled("cpu")
         and not why_not_plain(tensors)
-        and _has(x.dtype)
+        and forced_backend() is None
+        and bool(torch.backends.mkldnn.enabled)
+        and _has(tensors[0].dtype)
     )
 
 
@@ -47,7 +56,8 @@ def _has(dtype: torch.dtype) -> bool:
 
 def linear(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
     """x weight^T + bias of layers side by side, all with a bias or none. `[..., C]` -> `[..., C' of all]`."""
-    return _product(x, derived(_packed_matrix, *weights), derived(joined, *biases) if biases else None)
+    bias = derived(joined, *biases) if len(biases) > 1 else next(iter(biases), None)
+    return _product(x, derived(_packed_matrix, *weights), bias)
 
 
 def _product(x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:

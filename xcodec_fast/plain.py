@@ -34,9 +34,18 @@ def is_plain(layer: Any, but_for_global_hooks: bool = False) -> bool:
     )
 
 
-def is_observed(module: nn.Module) -> bool:
-    """Whether hooks of the module or of those within see them called."""
-    return any(layer._forward_pre_hooks or layer._forward_hooks for layer in module.modules())
+def is_unseen(module: nn.Module, *layers: Any) -> bool:
+    """Whether a module may be gone through piece by piece: no hook sees it, or what is within, called.
+
+    layers: its convolutions and linear layers.
+    """
+    hooks = (part._forward_pre_hooks or part._forward_hooks for part in module.modules())
+    return all(is_plain(layer) and keeps_its_weight(layer) for layer in layers) and not any(hooks)
+
+
+def keeps_its_weight(layer: nn.Module) -> bool:
+    """Whether its weight is one tensor, not computed at every access: what is derived from that could not be kept."""
+    return not is_parametrized(layer)
 
 
 def why_not_plain(tensors: Iterable[Tensor | None]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from xcodec_fast import onednn
 from xcodec_fast.derived import derived, joined
 from xcodec_fast.dispatch import uses_triton
-from xcodec_fast.plain import is_plain
+from xcodec_fast.plain import is_plain, keeps_its_weight
 
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -39,7 +39,7 @@ def projections(x: Tensor, *linears: Any) -> tuple[Tensor, ...]:
         return tuple(linear(x, layer) for layer in linears)
     if uses_triton(x, *linears):
         y = F.linear(x, derived(joined, *weights), derived(joined, *biases) if biases else None)
-    elif onednn.suits(x, *weights, *biases):
+    elif all(map(keeps_its_weight, linears)) and onednn.suits((*weights, *biases), x):
         y = onednn.linear(x, weights, biases)
     else:
         return tuple(layer(x) for layer in linears)
@@ -48,21 +48,21 @@ def projections(x: Tensor, *linears: Any) -> tuple[Tensor, ...]:
 
 def linear(x: Tensor, layer: Any) -> Tensor:
     """x weight^T + bias. `[..., C]` -> `[..., C']`."""
-    if is_plain(layer) and onednn.suits(x, layer.weight, layer.bias):
+    if is_plain(layer) and keeps_its_weight(layer) and onednn.suits((layer.weight, layer.bias), x):
         return onednn.linear(x, [layer.weight], [] if layer.bias is None else [layer.bias])
     return layer(x)
 
 
 @dataclass(frozen=True)
 class Affine:
-    """x scale + shift. `[1, C, 1]` each."""
+    """x scale + shift. `[B, C, 1]` each."""
 
     scale: Tensor
     shift: Tensor
 
 
 def group_affine(pieces: Iterable[Tensor], norm: nn.GroupNorm) -> Affine:
-    """What a group norm of one channel a group is over all pieces `[1, C, n]` of a clip together.
+    """What a group norm of one channel a group is over all pieces `[B, C, n]` of clips together.
 
     A piece's mean and squares around it are joined to those before (Chan, Golub, LeVeque: Updating formulae and a
     pairwise algorithm for computing sample variances, 1979). PyTorch's norm reorders channels-last tensors.
@@ -70,7 +70,7 @@ def group_affine(pieces: Iterable[Tensor], norm: nn.GroupNorm) -> Affine:
     count = 0
     mean = squares = norm.weight.new_zeros(1, norm.num_channels, dtype=torch.float64)
     for piece in pieces:
-        n = piece.shape[-1]
+        piece, n = piece if piece.dtype == torch.float64 else piece.float(), piece.shape[-1]
         own = piece.sum(-1).double() / n
         centre = own.to(piece.dtype)
         around = (piece - centre[..., None]).square_().sum(-1).double() - n * (own - centre).square()

@@ -1,4 +1,4 @@
-"""Long codes decoded a tile at a time, so that memory does not grow with their length; exact up to rounding.
+"""Long codes decoded a tile at a time, so that only codes and audio grow with their length; exact up to rounding.
 
     |context|          tile          |context|
 ....#########################################....   what is decoded; of the audio, the tile's is kept
@@ -9,30 +9,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xcodec_fast import onednn
-from xcodec_fast.intervals import Interval
+from xcodec_fast.intervals import Interval, evenly
+from xcodec_fast.plain import is_unseen
 
 FRAMES = 500  # of the longest tile; on each side the default model's layers reach 10 more
 
 
 def suit(model: Any) -> bool:
-    """Whether `decode` itself goes through a clip in tiles: on a CPU, and without a gradient."""
-    return onednn.suits(model.fc2.weight, *model.acoustic_decoder.parameters())
+    """Whether `decode` itself goes through clips in tiles: where oneDNN runs layers that nobody sees called."""
+    decoder = model.acoustic_decoder
+    return is_unseen(decoder, model.fc2, *decoder.convs) and onednn.suits(
+        (model.fc2.weight, model.fc2.bias, *model.quantizer.codebooks, *decoder.parameters())
+    )
 
 
 def decoded(model: Any, audio_codes: Tensor, own: Interval | None) -> Tensor:
-    """Codes `[B, Q, F]` -> audio `[B, 1, F hop]`, row by row, zero past a row's own frames, which begin with 0."""
-    frames, hop = audio_codes.shape[2], model.config.hop_length
-    lengths = [frames] * len(audio_codes) if own is None else own.length.tolist()
-    audio = model.fc2.weight.new_zeros(len(audio_codes), 1, frames * hop)
-    for row, codes, length in zip(audio, audio_codes, lengths, strict=True):
-        at = 0
-        for tile in decode_tiles(model, codes[None, :, :length]):
-            row[..., at : at + tile.shape[-1]] = tile[0]
-            at += tile.shape[-1]
-    return audio
+    """Codes `[B, Q, F]` -> audio `[B, 1, F hop]`, zero past a row's own frames, which begin with 0.
+
+    As many rows at a time as have the frames of a tile; longer ones alone.
+    """
+    batch, _, frames = audio_codes.shape
+    rows = max(1, FRAMES // frames)
+    lengths = torch.full((batch,), frames) if own is None else own.length
+    audio = []
+    for codes, length in zip(audio_codes.split(rows), lengths.split(rows), strict=True):
+        if frames > FRAMES:
+            piece = torch.cat(list(decode_tiles(model, codes[..., : int(length)])), -1)
+            audio.append(F.pad(piece, (0, frames * model.config.hop_length - piece.shape[-1])))
+        else:
+            interval = None if own is None else Interval(torch.zeros_like(length), length)
+            audio.append(model.acoustic_decoder(model.latent(codes), interval))
+    return torch.cat(audio)
 
 
 def decode_tiles(model: Any, audio_codes: Tensor) -> Iterator[Tensor]:
@@ -42,8 +54,7 @@ def decode_tiles(model: Any, audio_codes: Tensor) -> Iterator[Tensor]:
     to rounding (2e-5 of a peak of 0.5 in float32, 1e-14 in float64).
     """
     context, hop, frames = model.acoustic_decoder.context(), model.config.hop_length, audio_codes.shape[2]
-    size = -(-frames // -(-frames // FRAMES))  # as even as they can be
-    for start in range(0, frames, size):
-        stop, first = min(start + size, frames), max(0, start - context)
+    for start, stop in evenly(frames, FRAMES):
+        first = max(0, start - context)
         latent = model.latent(audio_codes[..., first : stop + context].to(model.device))
         yield model.acoustic_decoder(latent)[..., (start - first) * hop : (stop - first) * hop]

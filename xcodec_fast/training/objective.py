@@ -23,7 +23,7 @@ class Objective:
 
     mel: `MelLoss`; intelligibility: `IntelligibilityLoss`, where its weight is not 0; waveform: |x - y|, mean;
     commitment: of the quantizer; semantic: the semantic features rebuilt from what was quantized, mean square over
-    their own (X-Codec, arXiv 2408.17175, section 3.2).
+    their own (X-Codec, arXiv 2408.17175, section 3.2, but for the division, which makes it 1 for a silent decoder).
     The semantic model is frozen.
     """
 
@@ -33,6 +33,11 @@ class Objective:
         rate, crop = model.config.sample_rate, recipe.crop_frames * model.config.hop_length
         self._mel = MelLoss(recipe.windows, rate).to(model.device)
         self._intelligibility = IntelligibilityLoss(rate).to(model.device) if recipe.intelligibility else None
+        if crop <= max(recipe.windows) // 2:
+            raise ValueError(
+                f"crop_frames is {recipe.crop_frames}, {crop} samples, but the longest of the windows, "
+                f"{max(recipe.windows)}, needs more than half of its own"
+            )
         if self._intelligibility is not None and crop < self._intelligibility.shortest:
             raise ValueError(
                 f"crop_frames is {recipe.crop_frames}, {crop} samples, but the intelligibility loss needs "
@@ -49,7 +54,7 @@ class Objective:
     def __call__(self, audio: Tensor, quantized: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Audio `[B, 1, T]`, T whole frames -> the sum, and each loss by name, scalars."""
         model = self.model
-        features, embedding = self._embed(audio)
+        features, embedding = self._embed(audio, self._encode)
         commitment = none = torch.zeros((), device=audio.device)
         if quantized:
             embedding, commitment, _ = self.quantizer(embedding, self._stages(len(audio)).to(audio.device))
@@ -69,14 +74,15 @@ class Objective:
     @torch.no_grad()
     def embeddings(self, audio: Tensor) -> Tensor:
         """What would be quantized, one frame a row. `[B, 1, T]` -> `[B * F, D]`."""
-        return self._embed(audio)[1].transpose(1, 2).flatten(0, 1)
+        # Not compiled: clips of any length come here.
+        return self._embed(audio, self.model.acoustic_encoder)[1].transpose(1, 2).flatten(0, 1)
 
-    def _embed(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+    def _embed(self, audio: Tensor, encode: Callable[..., Any]) -> tuple[Tensor, Tensor]:
         """Audio -> semantic features `[B, C, F]`, and embeddings `[B, D, F]`."""
         model = self.model
         features = model._extract_semantic_features(audio).transpose(1, 2)
         pad = model.whole_frames_pad
-        return features, model.fuse(self._encode(F.pad(audio, (pad, pad))), model.encoder_semantic(features))
+        return features, model.fuse(encode(F.pad(audio, (pad, pad))), model.encoder_semantic(features))
 
     def _stages(self, rows: int) -> Tensor:
         """All of them, or for a share of the rows those of a random target bandwidth."""

@@ -24,6 +24,10 @@ class LearningQuantizer:
     def __init__(self, quantizer: ResidualVectorQuantizer, decay: float, seed: int) -> None:
         self._quantizer, self._decay = quantizer, decay
         self._draw = torch.Generator().manual_seed(seed)
+        for stage in quantizer.quantizers:
+            book = stage.codebook
+            if book.embed.any() and not book.cluster_size.any():  # a checkpoint without what only training reads
+                self._begin(book)
 
     @torch.no_grad()
     def fill(self, embeddings: Tensor) -> None:
@@ -45,16 +49,22 @@ class LearningQuantizer:
                 book.embed[used] = sums[used] / counts[used, None]
                 unused = int((~used).sum())
                 book.embed[~used] = residual[self._chosen(len(residual), unused)]
-            # As if one batch of this many vectors had been the average.
-            book.cluster_size.fill_(1)
-            book.embed_avg.copy_(book.embed)
+            self._begin(book)
             residual = residual - F.embedding(nearest_codes(residual, book.embed), book.embed)
+
+    @staticmethod
+    @torch.no_grad()
+    def _begin(book: Any) -> None:
+        """Averages as if every batch had had one vector for each entry, at the entry."""
+        book.cluster_size.fill_(1)
+        book.embed_avg.copy_(book.embed)
 
     def __call__(self, x: Tensor, stages: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Quantizes and, in passing, moves the codebooks.
 
         x: `[B, D, F]`; stages: int64 `[B]`, how many each row is quantized by -> the sum of the entries `[B, D, F]`,
-        with x's gradient; the commitment loss, mean over used stages of |r - E|^2 / D; codes `[B, Q, F]`.
+        with x's gradient; the commitment loss, |r - E|^2 / D, its mean over rows and stages, 0 where a row does not use
+        one; codes `[B, Q, F]`.
         """
         residual = x.transpose(1, 2)
         total = torch.zeros_like(residual)
@@ -82,7 +92,8 @@ class LearningQuantizer:
         dead = (book.cluster_size < _REVIVED_BELOW * share).nonzero()[:, 0][: len(vectors)]
         book.cluster_size[dead] = share
         book.embed_avg[dead] = share * vectors[self._chosen(len(vectors), len(dead))]
-        book.embed.copy_(book.embed_avg / book.cluster_size[:, None])
+        met = book.cluster_size > 0
+        book.embed[met] = book.embed_avg[met] / book.cluster_size[met, None]
 
     def _chosen(self, among: int, count: int) -> Tensor:
         """Different indices below `among`."""

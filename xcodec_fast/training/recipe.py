@@ -12,18 +12,19 @@ RECIPES = Path(__file__).with_name("recipes")
 
 @dataclass(frozen=True)
 class Recipe:
-    """One run of training. Unless they say otherwise, numbers are positive.
+    """One run of training.
 
     model: a checkpoint's name or folder to start from, or the dict of a new model's `XcodecConfig`.
-    audio: a folder of recordings; with a MANIFEST.csv that has the columns file and kind, its clips alone.
+    audio: a folder of recordings, mixed down to mono; with a MANIFEST.csv that has the columns file and kind, its clips
+        alone.
     kinds: share of the crops by kind, where there is a manifest; by seconds if empty.
     held_out: clips that are never trained on, but evaluated.
     crop_frames, batch: a step's crops, in frames of the model, and how many.
-    gain_db, speed, mix: augmentation: gain within +- dB, speed within +- a share, share of the crops with another in
-        the background.
+    gain_db, speed, mix: augmentation: gain within +- dB, speed within +- a share up to 0.5, share of the crops with
+        another in the background.
     learning_rate: of AdamW, risen over `warmup` steps, then falling along a cosine to a hundredth at the end.
     quantize_from: the step before which embeddings go to the decoder as they are; there k-means fills the codebooks.
-        0 for a model that is quantized already.
+        It must be 0 for a checkpoint.
     dropout: share of the crops that are quantized by the stages of a random target bandwidth, not by all.
     decay: of the codebooks' moving averages.
     mel, intelligibility, waveform, commitment, semantic: weights of the losses, 0 or more.
@@ -60,22 +61,31 @@ class Recipe:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            if item.type == "float":
+                object.__setattr__(self, item.name, _as_number(getattr(self, item.name)))
         for name in ("steps", "crop_frames", "batch", "warmup", "evaluate_every", "save_every"):
             _require(self, name, int, 1)
         for name in ("held_out", "quantize_from", "seed"):
             _require(self, name, int, 0)
+        highest = {"speed": 0.5, "mix": 1, "dropout": 1, "decay": 1}
         for name in ("gain_db", "speed", "mix", "learning_rate", "dropout", "decay"):
-            _require(self, name, float, 0, math.inf if name in ("gain_db", "learning_rate") else 1)
+            _require(self, name, float, 0, highest.get(name, math.inf))
         for name in ("mel", "intelligibility", "waveform", "commitment", "semantic"):
             _require(self, name, float, 0)
         if self.quantize_from >= self.steps:
             raise ValueError(f"quantize_from is {self.quantize_from}, but must be less than steps, {self.steps}")
         if not isinstance(self.model, str | dict):
             raise ValueError(f"model is {self.model!r}, but must be a checkpoint's name or a config")
-        windows = tuple(self.windows)
+        if not isinstance(self.audio, str):
+            raise ValueError(f"audio is {self.audio!r}, but must be a folder")
+        if type(self.compile) is not bool:
+            raise ValueError(f"compile is {self.compile!r}, but must be true or false")
+        windows = tuple(self.windows) if isinstance(self.windows, list | tuple) else (self.windows,)
         if not windows or any(type(window) is not int or window < 16 for window in windows):
             raise ValueError(f"windows is {list(windows)}, but must be whole numbers of samples, 16 or more")
-        if any(type(share) not in (int, float) or share <= 0 for share in self.kinds.values()):
+        shares = self.kinds.values() if isinstance(self.kinds, dict) else [None]
+        if any(type(share) not in (int, float) or share <= 0 for share in shares):
             raise ValueError(f"kinds is {self.kinds}, but must give each kind a share above 0")
         object.__setattr__(self, "windows", windows)
 
@@ -93,7 +103,7 @@ class Recipe:
             held = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
             raise FileNotFoundError(f"no recipe {name_or_path}: give a YAML file, or one of those embedded: {held}")
         try:
-            values = yaml.safe_load(path.read_text())
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
             return cls.from_dict(values)
         except (yaml.YAMLError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
@@ -112,6 +122,14 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "windows": list(self.windows)}
+
+
+def _as_number(value: Any) -> Any:
+    """YAML reads 1e-4 as a text: a number there has a dot."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _require(recipe: Recipe, name: str, kind: type, lowest: float, highest: float = math.inf) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xcodec_fast.audio import is_audio_name, load_audio
+from xcodec_fast.audio import audio_files, load_audio
 from xcodec_fast.training.recipe import Recipe
 
 MANIFEST = "MANIFEST.csv"
 _LOUDNESS_DB, _LOUDEST = -22.0, 0.95  # of a crop before its random gain: RMS; and the peak after it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clip:
     """samples: int16 `[T]`, which takes half of float32's memory."""
 
@@ -30,7 +31,11 @@ class Clip:
 class Recordings:
     """The clips of a recipe's folder.
 
-    Raises FileNotFoundError without any, ValueError where a kind of the recipe has none or all would be held out.
+    unread: of a folder without a manifest, what is no audio after all, and why; too_short: clips no longer than a crop.
+    What is held out is chosen by the clips' names, so that other clips do not change it.
+
+    Raises FileNotFoundError without any, ValueError where a kind of the recipe has none or all would be held out, and
+    as `load_audio` does for a file of a manifest.
     """
 
     def __init__(
@@ -39,15 +44,23 @@ class Recordings:
         recipe: Recipe,
         rate: int,
         hop: int,
-        progress: Callable[[Sequence[tuple[str, str]]], Sequence[tuple[str, str]]] = lambda files: files,
+        progress: Callable[[list[tuple[str, str]]], Iterable[tuple[str, str]]] = lambda files: files,
     ) -> None:
         self._recipe, self._rate, self._crop = recipe, rate, recipe.crop_frames * hop
-        files = _files(Path(folder))
-        clips = [_loaded(Path(folder), name, kind, rate) for name, kind in progress(files)]
+        self.unread: list[str] = []
+        clips = []
+        for name, kind in progress(_files(Path(folder))):
+            try:
+                clips.append(_loaded(Path(folder), name, kind, rate))
+            except (OSError, ValueError) as error:
+                if kind:
+                    raise
+                self.unread.append(str(error))
         long_enough = [clip for clip in clips if len(clip.samples) > self._crop * (1 + recipe.speed) + 1]
-        order = np.random.default_rng(recipe.seed).permutation(len(long_enough))
-        self.held_out = [long_enough[index] for index in order[: recipe.held_out]]
-        self.clips = [long_enough[index] for index in sorted(order[recipe.held_out :])]
+        self.too_short = len(clips) - len(long_enough)
+        held_out = sorted(long_enough, key=lambda clip: _drawn(recipe.seed, clip.name))[: recipe.held_out]
+        self.held_out = held_out
+        self.clips = [clip for clip in long_enough if clip not in held_out]
         if not self.clips:
             raise ValueError(
                 f"{folder} has {len(long_enough)} recordings longer than a crop of {self._crop / rate:.2f} s; "
@@ -67,7 +80,10 @@ class Recordings:
             kinds = np.array([clip.kind for clip in self.clips])
             for kind, share in self._recipe.kinds.items():
                 if not (kinds == kind).any():
-                    raise ValueError(f"kinds has {kind!r}, but no recording in {folder} is of it")
+                    raise ValueError(
+                        f"kinds has {kind!r}, but no recording in {folder} that is longer than a crop and not held out "
+                        "is of it"
+                    )
                 lengths[kinds == kind] *= share / lengths[kinds == kind].sum()
             lengths[~np.isin(kinds, list(self._recipe.kinds))] = 0
         return lengths / lengths.sum()
@@ -98,19 +114,20 @@ class Recordings:
         return crop * np.float32(10 ** (min(40.0, _LOUDNESS_DB - loudness) / 20))
 
 
+def _drawn(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()
+
+
 def _files(folder: Path) -> list[tuple[str, str]]:
     """Name and kind of each recording."""
     manifest = folder / MANIFEST
     if manifest.is_file():
-        with manifest.open(newline="") as file:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         if not rows or not {"file", "kind"} <= set(rows[0]):
             raise ValueError(f"{manifest} must have rows with the columns file and kind")
         return [(row["file"], row["kind"]) for row in rows]
-    files = [(str(path.relative_to(folder)), "") for path in sorted(folder.rglob("*")) if is_audio_name(path)]
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no recordings")
-    return files
+    return [(str(path.relative_to(folder)), "") for path in audio_files(folder)]
 
 
 def _loaded(folder: Path, name: str, kind: str, rate: int) -> Clip:

@@ -20,6 +20,6 @@ def write_shipped(model: XcodecModel, folder: Path) -> None:
         if not tensor.isfinite().all():
             raise ValueError(f"{name} has values beyond float16's range")
     config = copy(model.config)
+    vars(config).pop("torch_dtype", None)
     vars(config).update(architectures=["XcodecModel"], dtype="float32")
-    vars(config).pop("trained", None)
     write_checkpoint(state, config, folder)

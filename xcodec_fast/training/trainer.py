@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xcodec_fast.checkpoint import read_state_dict
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.derived import forget_derived
+from xcodec_fast.hub import Source
 from xcodec_fast.mel import log_mel_distance
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.training.objective import LOSSES, Objective
@@ -23,36 +25,53 @@ from xcodec_fast.training.recordings import Recordings
 from xcodec_fast.whole import written_whole
 
 CHECKPOINT, CURVES = "checkpoint.pt", "curves.csv"
+# Losses are averages that forget by `_SMOOTHED` a step.
 COLUMNS = ("step", "minutes", "learning_rate", "total", *LOSSES, "held_out_mel_db")
+_MAY_CHANGE = {"steps", "audio", "learning_rate", "compile", "evaluate_every", "save_every"}
 _FILLED_FROM = 24  # vectors for each codebook entry of k-means
 _SMOOTHED = 0.98
 _CLIPPED = 1.0  # norm of a step's gradient
 
 
 def new_model(recipe: Recipe, device: torch.device) -> XcodecModel:
-    """The model that a recipe starts from, in training mode. A new one's convolutions are drawn as PyTorch does.
+    """The model that a recipe starts from, in training mode. New convolutions are drawn as PyTorch does.
 
     X-Codec's own draws let narrow acoustic layers fade to nothing, and the semantic decoder begin 100 times too loud.
+    Of a checkpoint, what only training reads is new where the checkpoint leaves it out.
     """
-    if isinstance(recipe.model, str):
-        return XcodecModel.from_pretrained(recipe.model, dtype=torch.float32, device=device).train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = XcodecModel(XcodecConfig.from_dict(recipe.model))
-        for name, layer in model.named_modules():
-            if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d) and not name.startswith("semantic_model."):
-                layer.reset_parameters()
-        for linear in (model.fc, model.fc1, model.fc2):
-            nn.init.normal_(linear.weight, std=1 / math.sqrt(linear.in_features))
+        if isinstance(recipe.model, str):
+            held = set(read_state_dict(Source(recipe.model)))
+            model = XcodecModel.from_pretrained(recipe.model, dtype=torch.float32)
+            parts = [part for part in ("decoder_semantic", "fc1") if not any(name.startswith(part) for name in held)]
+        else:
+            model = XcodecModel(XcodecConfig.from_dict(recipe.model))
+            parts = [name for name, _ in model.named_children() if name != "semantic_model"]
+        for part in parts:
+            _draw_weights(model.get_submodule(part))
     return model.to(device).train()
 
 
+def _draw_weights(part: nn.Module) -> None:
+    for layer in part.modules():
+        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
+            layer.reset_parameters()
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=1 / math.sqrt(layer.in_features))
+
+
 class Trainer:
-    """A run in a folder: `run` yields after each step, and `save` writes what `resume` reads."""
+    """A run in a folder: `run` makes the steps, and `save` writes what `resume` reads.
+
+    Raises ValueError where the recipe has steps before the quantizer's first, but the model is quantized already.
+    """
 
     def __init__(self, model: XcodecModel, recipe: Recipe, recordings: Recordings, folder: Path) -> None:
         self.model, self.recipe, self.folder = model, recipe, folder
         self._recordings = recordings
+        if recipe.quantize_from and self._is_filled():
+            raise ValueError(f"quantize_from is {recipe.quantize_from}, but must be 0: the model is quantized already")
         self.objective = Objective(model, recipe)
         self._optimizer = torch.optim.AdamW(
             [p for p in model.parameters() if p.requires_grad], recipe.learning_rate, betas=(0.8, 0.99)
@@ -62,9 +81,11 @@ class Trainer:
         self._seconds = 0.0
         self._smoothed: dict[str, float] = {}
 
-    def run(self, on_step: Callable[[dict[str, float]], None], until: float = math.inf) -> None:
-        """Steps to the recipe's end, or `until` this time (of time.monotonic()); saves on the way and at the end."""
-        while self.step < self.recipe.steps and time.monotonic() < until:
+    def run(
+        self, on_step: Callable[[dict[str, float]], None] = lambda _: None, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Steps to the recipe's end, or until it is `stopped`, asked between steps; saves on the way and at the end."""
+        while self.step < self.recipe.steps and not stopped():
             started = time.monotonic()
             if self.step == self.recipe.quantize_from and not self._is_filled():
                 self._fill()
@@ -106,7 +127,9 @@ class Trainer:
             raise FloatingPointError(f"the loss is {total.item()} at step {self.step}: lower the learning_rate")
         self._optimizer.zero_grad(set_to_none=True)
         total.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), _CLIPPED)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), _CLIPPED)
+        if not norm.isfinite():
+            raise FloatingPointError(f"the gradient is {norm.item()} at step {self.step}: lower the learning_rate")
         self._optimizer.step()
         self.step += 1
         return {name: float(value.detach()) for name, value in {"total": total, **losses}.items()}
@@ -166,11 +189,12 @@ class Trainer:
     def resume(self) -> None:
         """Goes on from the folder's checkpoint.
 
-        Raises ValueError where the checkpoint's recipe is another one; more steps it may have.
+        Raises ValueError where its recipe is another one in more than `_MAY_CHANGE`.
         """
-        state: dict[str, Any] = torch.load(self.folder / CHECKPOINT, map_location=self.model.device, weights_only=True)
-        before, now = ({**recipe, "steps": 0, "audio": ""} for recipe in (state["recipe"], self.recipe.to_dict()))
-        if changed := sorted(key for key in now if before.get(key) != now[key]):
+        # On the CPU, where the states of what draws must be; the others are copied to their device.
+        state: dict[str, Any] = torch.load(self.folder / CHECKPOINT, map_location="cpu", weights_only=True)
+        before, now = Recipe.from_dict(state["recipe"]).to_dict(), self.recipe.to_dict()
+        if changed := sorted(key for key in now.keys() - _MAY_CHANGE if before[key] != now[key]):
             raise ValueError(f"the checkpoint in {self.folder} is of a recipe with another {', '.join(changed)}")
         self.model.load_state_dict(state["model"])
         forget_derived()
@@ -178,3 +202,12 @@ class Trainer:
         self.objective.load_state_dict(state["objective"])
         self._draw.bit_generator.state = state["draw"]
         self.step, self._seconds, self._smoothed = state["step"], state["seconds"], state["smoothed"]
+        self._keep_rows()
+
+    def _keep_rows(self) -> None:
+        """Drops the curves of steps that will be made again."""
+        path = self.folder / CURVES
+        if path.exists():
+            heading, *rows = path.read_text().splitlines(keepends=True)
+            with written_whole(path) as temporary:
+                temporary.write_text("".join([heading, *(row for row in rows if int(row.split(",")[0]) <= self.step)]))
