@@ -2,11 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from xcodec_fast.evaluation import evaluate
 from xcodec_fast.mel import log_mel_distance
+from xcodec_fast.metrics import hearing_metrics
 
 from .commands import ok, refused
 
@@ -34,6 +37,23 @@ def test_use_of_codebooks(tiny, speech):
         assert report.highest_usage == pytest.approx(1 - (1023 / 1024) ** 100)
 
 
+def test_silence_counts_in_no_mean_that_it_has_none_of(run, tone, tmp_path):
+    tone("a.wav")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
+    soundfile.write(tmp_path / "short.wav", np.full(200, 0.1), 16000)
+    alone = json.loads(_evaluated(run, tmp_path, "a.wav"))["bandwidths"][0]["means"]
+    among = json.loads(_evaluated(run, tmp_path, "a.wav", "silent.wav"))["bandwidths"][0]
+    assert among["means"]["si_sdr_db"] == alone["si_sdr_db"]
+    assert among["clips"]["si_sdr_db"][1] is None
+    _evaluated(run, tmp_path, "a.wav", "short.wav")
+    refused(run("evaluate", "a.wav", "--output", "nowhere/e.json"), "there is no folder nowhere")
+
+
+def _evaluated(run, folder, *clips):
+    ok(run("evaluate", *clips, "--output", "e.json", "--force"))
+    return (folder / "e.json").read_text()
+
+
 def test_without_clips(tiny):
     with pytest.raises(ValueError, match="no clips"):
         evaluate(tiny, [])
@@ -45,7 +65,7 @@ def test_the_command(run, tone, tmp_path):
     tone("b.wav")
     out = ok(run("evaluate", "clips", "b.wav", "--output", "e.json"))
     assert "2 clips, 2.0 s, 100 frames; model xcodec-tiny" in out
-    assert "not measured: PESQ-WB (pip install pesq)" in out
+    assert ("not measured: PESQ-WB (pip install pesq)" in out) is ("pesq_wb" not in hearing_metrics())
     values = json.loads((tmp_path / "e.json").read_text())
     assert values["audio"] == ["clips/a.wav", "b.wav"]
     assert len(values["bandwidths"]) == 5

@@ -108,7 +108,7 @@ def test_a_signal_flushes_the_tail(tiny, speech, stop):
     rest = process.stdout.read()
     assert process.wait() == 0
     assert process.stderr is not None
-    assert process.stderr.read().count(b"\n") == 1  # the note on the weights
+    assert process.stderr.read() == b""
     assert len(first + rest) == -(-6000 // 320) * STAGES * 2
     assert first + rest == codes_bytes(_live(tiny, samples))
 
@@ -145,8 +145,8 @@ def test_bytes():
         (("--decode-lookahead-ms", 20), "--decode-lookahead-ms 20 goes with --emit pcm alone"),
         (("a.raw", "--chunk-ms", 30), "chunk_ms is 30.0 ms, but must be a multiple of the frame, 20 ms"),
         (
-            ("a.raw", "--emit", "pcm", "--decode-lookahead-ms", 200),
-            "decode_lookahead_ms is 200.0, but must be below 200",
+            ("a.raw", "--emit", "pcm", "--decode-lookahead-ms", 340),
+            "decode_lookahead_ms is 340.0, but must be below 340",
         ),
         (("a.raw", "--bandwidth", 3), "bandwidth 3.0 kbps"),
         (("a.raw", "--model", "absent"), "neither an embedded model"),

@@ -131,5 +131,6 @@ def test_decode_compiles_as_one_graph(tiny):
     codes = torch.arange(160).view(1, 8, 20)
     compiled = torch.compile(tiny.decode, fullgraph=True, backend="eager")
     assert torch.equal(compiled(codes).audio_values, tiny.decode(codes).audio_values)
-    with torch.inference_mode():
-        assert torch.equal(compiled(codes, return_dict=False), tiny.decode(codes, return_dict=False))
+    with torch.inference_mode():  # PyTorch's branch is compiled, and beside it oneDNN may be called
+        expected = tiny.decode(codes, return_dict=False)
+        torch.testing.assert_close(compiled(codes, return_dict=False), expected, rtol=0, atol=1e-5)

@@ -103,7 +103,7 @@ def test_rebuilt_after(model, speech, change):
 
 def test_parameters_swapped_in_for_one_call_are_used(model):
     """In a loop their memory comes to lie where an earlier call's was."""
-    conv, x = _positional(model), torch.randn(1, 20, 64)
+    conv, x = _positional(model), torch.randn(1, 20, 32)
     name = "conv.parametrizations.weight.original1"
     with torch.no_grad():
         for _ in range(30):
@@ -117,9 +117,9 @@ def test_parameters_swapped_in_for_one_call_are_used(model):
 
 def test_gradients_reach_what_is_folded(model):
     conv = _positional(model)
-    conv(torch.randn(1, 20, 64)).square().sum().backward()
+    conv(torch.randn(1, 20, 32)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in conv.parameters())
-    torch.func.grad(lambda p: torch.func.functional_call(conv, p, (torch.ones(1, 20, 64),)).sum())(
+    torch.func.grad(lambda p: torch.func.functional_call(conv, p, (torch.ones(1, 20, 32),)).sum())(
         {name: p.detach() for name, p in conv.named_parameters()}
     )
 

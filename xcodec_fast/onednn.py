@@ -31,13 +31,14 @@ def suits(weights: Iterable[Tensor | None], *inputs: Tensor | None) -> bool:
 
     Not within `backend("torch")`, nor where nothing that is packed could be kept: for weights made in inference mode.
     """
+    if torch.compiler.is_compiling():
+        return False
     held = [weight for weight in weights if weight is not None]
     tensors = [*held, *(tensor for tensor in inputs if tensor is not None)]
     return (
         all(tensor.device.type == "cpu" and tensor.dtype == tensors[0].dtype for tensor in tensors)
         and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
         and not any(weight.is_inference() for weight in held)
-        and not torch.compiler.is_compiling()
         and not torch._C._is_tracing()
         and not torch.is_autocast_enabled("cpu")
         and not why_not_plain(tensors)

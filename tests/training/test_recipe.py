@@ -13,6 +13,11 @@ def test_the_embedded_recipe_describes_a_model():
     assert (RECIPES / "xcodec-tiny.yaml").is_file()
 
 
+def test_a_number_without_a_dot(values):
+    """YAML takes 1e-4 for a text."""
+    assert Recipe.from_dict({**values, "learning_rate": "1e-4"}).learning_rate == 1e-4
+
+
 def test_written_and_read_it_is_the_same(values):
     recipe = Recipe.from_dict(values)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
@@ -32,6 +37,12 @@ def test_written_and_read_it_is_the_same(values):
         ({"windows": []}, r"windows is \[\]"),
         ({"kinds": {"speech": 0}}, "kinds is {'speech': 0}"),
         ({"model": 3}, "model is 3"),
+        ({"kinds": None}, "kinds is None"),
+        ({"windows": 512.5}, "windows is"),
+        ({"audio": 3}, "audio is 3"),
+        ({"compile": "no"}, "compile is 'no'"),
+        ({"speed": 0.6}, "speed is 0.6, but must be a number, 0 to 0.5"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast'"),
         ({"stpes": 3}, "unknown keys stpes; a recipe has audio, "),
     ],
 )
