@@ -66,7 +66,7 @@ def test_refusals(values, change, words):
 
 def test_folders_without_recordings(values, tmp_path):
     (tmp_path / "none").mkdir()
-    with pytest.raises(FileNotFoundError, match="none holds no recordings"):
+    with pytest.raises(FileNotFoundError, match="none holds no audio"):
         _recordings(values, audio=str(tmp_path / "none"))
     (tmp_path / "none" / "MANIFEST.csv").write_text("name\na.wav\n")
     with pytest.raises(ValueError, match="the columns file and kind"):
