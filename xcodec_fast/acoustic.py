@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from xcodec_fast import onednn
 from xcodec_fast.config import AcousticConfig
 from xcodec_fast.functional import Then, conv1d, residual_unit, snake
-from xcodec_fast.intervals import Interval, conv_length, inputs_of, keep, through, upsampled
+from xcodec_fast.intervals import Interval, conv_length, evenly, inputs_of, keep, through, upsampled
 from xcodec_fast.plain import is_unseen
 
 DILATIONS = (1, 3, 9)
@@ -101,10 +101,9 @@ def _one_by_one(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Sna
 def _in_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
     """Each block of positions with as many on each side as the units reach."""
     reach = sum(int(unit.conv1.padding[0]) for unit in units)
-    block, positions = max(8 * reach, _BLOCK // x.shape[1]), x.shape[2]
     made = torch.empty_like(s)
-    for start in range(0, positions, block):
-        stop, first = min(start + block, positions), max(0, start - reach)
+    for start, stop in evenly(x.shape[2], max(8 * reach, _BLOCK // x.shape[1])):
+        first = max(0, start - reach)
         around = slice(first, stop + reach)
         through = _one_by_one(units, x[..., around], s[..., around], then, way)
         made[..., start:stop] = through[..., start - first : stop - first]

@@ -77,7 +77,7 @@ def conv1d(
 ) -> Tensor:
     """Weight `[C', C / groups, K]`. `[B, C, T]` -> `[B, C', T']`, channels-last."""
     if weight.shape[2] == stride == groups == 1 and not padding:
-        # oneDNN's convolution of one tap takes 15 ms for 250 positions of 768 channels, its product 1.7 ms.
+        # Channels-last, oneDNN takes 15 ms for one tap at 250 positions of 768 channels, PyTorch 1.7 ms.
         return _product(x.transpose(1, 2), derived(_packed_tap, weight), bias).transpose(1, 2)
     if x.shape[1] == 1:
         return _conv_of_one_channel(x, weight, bias, stride, padding, dilation)
