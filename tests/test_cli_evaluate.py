@@ -44,14 +44,35 @@ def test_silence_counts_in_no_mean_that_it_has_none_of(run, tone, tmp_path):
     alone = json.loads(_evaluated(run, tmp_path, "a.wav"))["bandwidths"][0]["means"]
     among = json.loads(_evaluated(run, tmp_path, "a.wav", "silent.wav"))["bandwidths"][0]
     assert among["means"]["si_sdr_db"] == alone["si_sdr_db"]
-    assert among["clips"]["si_sdr_db"][1] is None
-    _evaluated(run, tmp_path, "a.wav", "short.wav")
-    refused(run("evaluate", "a.wav", "--output", "nowhere/e.json"), "there is no folder nowhere")
+    assert [clip["si_sdr_db"] for clip in among["clips"]] == [alone["si_sdr_db"], None]
+    out = ok(run("evaluate", "a.wav", "silent.wav", "short.wav"))
+    assert "left out of the mean SI-SDR dB: silent.wav\n" in out
+    assert "left out of the mean log-mel dB" not in out
 
 
 def _evaluated(run, folder, *clips):
     ok(run("evaluate", *clips, "--output", "e.json", "--force"))
     return (folder / "e.json").read_text()
+
+
+def test_a_file_that_is_no_audio_does_not_stop_the_rest(run, tone, tmp_path):
+    tone("a.wav")
+    (tmp_path / "broken.wav").write_text("no audio")
+    result = run("evaluate", "broken.wav", "a.wav", "--output", "e.json")
+    assert "1 clips, 1.0 s" in result.out
+    told, last = result.err.splitlines()
+    assert "broken.wav" in told
+    assert (result.code, last) == (1, "xcodec-fast: 1 of 2 files failed")
+    clips = json.loads((tmp_path / "e.json").read_text())["bandwidths"][0]["clips"]
+    assert [clip["file"] for clip in clips] == ["a.wav"]
+    refused(run("evaluate", "broken.wav"), "broken.wav")
+
+
+def test_an_output_that_cannot_be_written(run, tone, tmp_path):
+    tone("a.wav")
+    (tmp_path / "folder").mkdir()
+    refused(run("evaluate", "a.wav", "--output", "nowhere/e.json"), "there is no folder nowhere")
+    refused(run("evaluate", "a.wav", "--output", "folder", "--force"), "folder cannot be written")
 
 
 def test_without_clips(tiny):
@@ -67,8 +88,10 @@ def test_the_command(run, tone, tmp_path):
     assert "2 clips, 2.0 s, 100 frames; model xcodec-tiny" in out
     assert ("not measured: PESQ-WB (pip install pesq)" in out) is ("pesq_wb" not in hearing_metrics())
     values = json.loads((tmp_path / "e.json").read_text())
-    assert values["audio"] == ["clips/a.wav", "b.wav"]
     assert len(values["bandwidths"]) == 5
+    for row in values["bandwidths"]:
+        assert [clip["file"] for clip in row["clips"]] == ["clips/a.wav", "b.wav"]
+        assert row["means"]["stft"] == pytest.approx(sum(clip["stft"] for clip in row["clips"]) / 2)
     refused(run("evaluate", "b.wav", "--output", "e.json"), "e.json exists already: --force replaces it")
     (tmp_path / "empty").mkdir()
     refused(run("evaluate", "empty"), "empty holds no audio")

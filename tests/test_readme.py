@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from xcodec_fast.hub import PUBLISHED
 from xcodec_fast.training.recipe import Recipe
@@ -45,9 +44,11 @@ def test_the_commands_print_what_is_shown(tmp_path):
     assert printed == lines
 
 
-def test_the_recipe_is_one():
-    (recipe,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    assert Recipe.from_dict(yaml.safe_load(recipe)).model in PUBLISHED
+def test_the_training_command_is_one():
+    (command,) = re.findall(r'^recipe="(.*)"$', README, re.MULTILINE)
+    recipe, option, model, *_ = command.split()
+    assert option == "--model"
+    assert Recipe.from_yaml(recipe).but(model=model).model in PUBLISHED
 
 
 def test_the_demos_output_is_what_is_shown(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -29,14 +29,7 @@ _ORIGINAL0, _ORIGINAL1 = ".parametrizations.weight.original0", ".parametrization
 
 def read_state_dict(source: Source) -> dict[str, Tensor]:
     """All tensors of a checkpoint. Raises FileNotFoundError without weights, ValueError where they are damaged."""
-    try:
-        files = [source.file(SINGLE)]
-    except FileNotFoundError as single_missing:
-        try:
-            index = source.json(INDEX)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{single_missing}, and no {INDEX} either") from single_missing
-        files = [source.file(name) for name in _shards(index)]
+    files = _files(source)
     state: dict[str, Tensor] = {}
     for file in files:
         try:
@@ -46,6 +39,26 @@ def read_state_dict(source: Source) -> dict[str, Tensor]:
     if not any(tensor.is_floating_point() for tensor in state.values()):
         raise ValueError(f"{', '.join(map(str, files))} holds no floating-point tensors")
     return state
+
+
+def tensor_names(source: Source) -> set[str]:
+    """The names of a checkpoint's tensors, which are not read. Raises as `read_state_dict` does without weights."""
+    names: set[str] = set()
+    for path in _files(source):
+        with safe_open(path, "pt") as file:
+            names.update(file.keys())
+    return names
+
+
+def _files(source: Source) -> list[Path]:
+    try:
+        return [source.file(SINGLE)]
+    except FileNotFoundError as single_missing:
+        try:
+            index = source.json(INDEX)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{single_missing}, and no {INDEX} either") from single_missing
+        return [source.file(name) for name in _shards(index)]
 
 
 def _shards(index: dict[str, Any]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +14,11 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from xcodec_fast.audio import audio_files
 from xcodec_fast.cli_options import Force, Model, Mono, OnDevice
-from xcodec_fast.cli_work import Device, Models, printable, progress_bar, read_clip
+from xcodec_fast.cli_work import Device, Models, as_line, printable, progress_bar, read_clip
 from xcodec_fast.evaluation import Evaluation, evaluate
 from xcodec_fast.metrics import hearing_metrics
 from xcodec_fast.whole import check_writable, written_whole
@@ -39,27 +42,79 @@ def evaluation(
     force: Force = False,
 ) -> None:
     """Distances of what a model decodes from what it was given, per bandwidth, and the use of its codebooks."""
-    if output is not None and output.exists() and not force:
-        raise FileExistsError(f"{output} exists already: --force replaces it")
     if output is not None:
         check_writable(output)
+        if output.exists() and not force:
+            raise FileExistsError(f"{output} exists already: --force replaces it")
     paths = [clip for path in audio for clip in (audio_files(path) if path.is_dir() else [path])]
-    models = Models(device)
-    loaded = models.load(model)
-    samples = [read_clip(path, loaded.config.sample_rate, mono) for path in paths]
+    loaded = Models(device).load(model)
+    clips = _clips(paths, loaded.config.sample_rate, mono)
     with progress_bar() as bar:
         task = bar.add_task("clips", total=None)
-        found = evaluate(loaded, samples, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        found = evaluate(
+            loaded,
+            [*clips.values()],
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    names = [*map(str, clips)]
+    if output is not None:  # before the tables, whose reader may have gone
+        with written_whole(output) as temporary:
+            temporary.write_text(json.dumps(_as_json(found, model, names), indent=2) + "\n", encoding="utf-8")
     console = Console(highlight=False, width=120)
     console.print(_distances(found))
     console.print(_codebooks(found))
-    print(printable(f"{len(paths)} clips, {found.seconds:.1f} s, {found.frames} frames; model {model}"))
+    print(printable(f"{len(names)} clips, {found.seconds:.1f} s, {found.frames} frames; model {model}"))
+    for metric, heading in _HEADINGS.items():
+        if skipped := _not_judged(found, metric, names):
+            print(printable(f"left out of the mean {' '.join(heading.split())}: {', '.join(skipped)}"))
     for name in sorted(_PACKAGES.keys() - hearing_metrics().keys()):
         print(f"not measured: {_HEADINGS[name]} (pip install {_PACKAGES[name]})")
-    if output is not None:
-        values = _finite({"model": model, "audio": [*map(str, paths)], **asdict(found)})
-        with written_whole(output) as temporary:
-            temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if len(names) < len(set(paths)):
+        raise ValueError(f"{len(set(paths)) - len(names)} of {len(set(paths))} files failed")
+
+
+def _clips(paths: Sequence[Path], rate: int, mono: bool) -> dict[Path, Tensor]:
+    """The clips that can be read; of the others it is said why not. Raises what reading a single one raises."""
+    clips = {}
+    for path in dict.fromkeys(paths):
+        try:
+            clips[path] = read_clip(path, rate, mono)
+        except (OSError, ValueError) as error:
+            if len(paths) == 1:
+                raise
+            print(as_line(error, path), file=sys.stderr)
+    return clips
+
+
+def _not_judged(found: Evaluation, metric: str, names: Sequence[str]) -> list[str]:
+    """The clips that the metric gave no number for, at any bandwidth."""
+    values = zip(*(row.clips.get(metric, [0.0] * len(names)) for row in found.bandwidths), strict=True)
+    return [name for name, row in zip(names, values, strict=True) if any(map(math.isnan, row))]
+
+
+def _as_json(found: Evaluation, model: str, names: Sequence[str]) -> dict[str, Any]:
+    """Every figure, and null for what is no number: JSON has none such."""
+    return {
+        "model": model,
+        "seconds": found.seconds,
+        "frames": found.frames,
+        "bandwidths": [
+            {
+                "kbps": row.bandwidth,
+                "means": {metric: _finite(value) for metric, value in row.means.items()},
+                "clips": [
+                    {"file": name, **{metric: _finite(values[at]) for metric, values in row.clips.items()}}
+                    for at, name in enumerate(names)
+                ],
+            }
+            for row in found.bandwidths
+        ],
+        "stages": [asdict(stage) for stage in found.stages],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _distances(found: Evaluation) -> Table:
@@ -83,12 +138,3 @@ def _codebooks(found: Evaluation) -> Table:
             str(index), f"{100 * stage.usage:.1f}", f"{100 * stage.highest_usage:.1f}", f"{stage.entropy_bits:.2f}"
         )
     return table
-
-
-def _finite(values: Any) -> Any:
-    """With null for what is no number: JSON has none such."""
-    if isinstance(values, dict):
-        return {key: _finite(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [*map(_finite, values)]
-    return None if isinstance(values, float) and not math.isfinite(values) else values

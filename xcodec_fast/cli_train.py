@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,74 +15,118 @@ import typer
 
 from xcodec_fast.cli_options import OnDevice
 from xcodec_fast.cli_work import Device, available, printable, progress_bar
+from xcodec_fast.config import XcodecConfig
 from xcodec_fast.features import XcodecFeatureExtractor
+from xcodec_fast.model import XcodecModel
 from xcodec_fast.training.curves import plot_curves
 from xcodec_fast.training.recipe import Recipe
 from xcodec_fast.training.recordings import Recordings
 from xcodec_fast.training.shipping import write_shipped
-from xcodec_fast.training.trainer import CHECKPOINT, CURVES, Trainer, new_model
+from xcodec_fast.training.start import start
+from xcodec_fast.training.trainer import CHECKPOINT, CURVES, Trainer
 from xcodec_fast.whole import make_folder, written_whole
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="CONFIG", help="A recipe's YAML file, or 'xcodec-tiny'.")],
+    recipe: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or 'xcodec-tiny' or 'fine-tune'.")],
     output_dir: Annotated[Path, typer.Option(help="Where the run lives; created.")] = Path("training"),
     audio: Annotated[Path | None, typer.Option(help="The folder of recordings, in place of the recipe's.")] = None,
+    model: Annotated[str | None, typer.Option(help="The checkpoint to start from, in place of the recipe's.")] = None,
     device: OnDevice = Device.auto,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
 ) -> None:
     """Train a model, or fine-tune a checkpoint, on a folder of recordings; Ctrl-C ends it after the step, and saves."""
-    values = Recipe.from_yaml(recipe)
-    folder = Path(values.audio) if audio is None else audio
-    if not folder.is_dir():
-        raise FileNotFoundError(f"the recipe's folder of recordings, {str(folder)!r}, is none: give --audio")
+    given = {"audio": None if audio is None else str(audio), "model": model}
+    values = Recipe.from_yaml(recipe).but(**{key: value for key, value in given.items() if value is not None})
+    if not Path(values.audio).is_dir():
+        raise FileNotFoundError(f"there is no folder of recordings {values.audio!r}: give --audio FOLDER")
     if (output_dir / CHECKPOINT).exists() and not resume:
         raise FileExistsError(f"{output_dir} holds a run already: --resume goes on, another --output-dir begins anew")
     if resume and not (output_dir / CHECKPOINT).exists():
         raise FileNotFoundError(f"{output_dir} holds no run to resume")
-    model = new_model(values, torch.device(available(device)))
+    loaded, drawn = start(values, torch.device(available(device)))
+    if isinstance(values.model, str) and drawn and not resume:
+        _note(f"{values.model} lacks {' and '.join(drawn)}, which only training reads: drawn at random")
+    if values.warmup >= values.steps:
+        _note(f"the learning rate rises over {values.warmup} steps (warmup), but the run has {values.steps}")
+    recordings = _recordings(values, loaded.config)
+    trainer = Trainer(loaded, values, recordings, output_dir)
+    for key, (before, now) in (trainer.resume() if resume else {}).items():
+        _note(f"{key} is {now!r} from step {trainer.step} on, {before!r} before")
     make_folder(output_dir)
+    size = sum(each.numel() for each in loaded.parameters()) / 1e6
+    print(
+        printable(
+            f"a model of {size:.2f} million parameters; recordings in {values.audio}: {len(recordings.clips)} to train "
+            f"on, {recordings.seconds / 60:.1f} minutes, and {len(recordings.held_out)} held out"
+        ),
+        flush=True,
+    )
     with progress_bar() as bar:
-        recordings = Recordings(
-            folder,
-            values,
-            model.config.sample_rate,
-            model.config.hop_length,
-            progress=lambda files: bar.track(files, description="reading"),
-        )
-        for reason in recordings.unread:
-            print(printable(f"left out: {reason}"), file=sys.stderr)
-        if recordings.too_short:
-            print(f"left out: {recordings.too_short} recordings no longer than a crop", file=sys.stderr)
-        print(printable(f"{len(recordings.clips)} recordings, {recordings.seconds / 60:.1f} minutes, in {folder}"))
-        trainer = Trainer(model, values, recordings, output_dir)
-        if resume:
-            trainer.resume()
         task = bar.add_task("training", total=values.steps, completed=trainer.step)
 
         def on_step(losses: dict[str, float]) -> None:
             bar.update(task, completed=trainer.step, description=f"loss {losses['total']:.3f}")
 
+        def on_row(row: dict[str, float]) -> None:
+            bar.stop()
+            print(_row(row), flush=True)
+            bar.start()
+
         with _signals() as came:
-            trainer.run(on_step, stopped=lambda: bool(came))
+            trainer.run(on_step, on_row, stopped=lambda: bool(came))
     if trainer.step < values.steps:
         print(f"stopped at step {trainer.step}; --resume goes on", file=sys.stderr)
-    write_shipped(model, output_dir / "small")
-    hop = model.config.hop_length
-    for folder in (output_dir / "model", output_dir / "small"):
-        XcodecFeatureExtractor(sampling_rate=model.config.sample_rate, hop_length=hop).save_pretrained(folder)
-    if (output_dir / CURVES).exists():
-        try:
-            with written_whole(output_dir / "curves.png") as temporary:
-                plot_curves(temporary, output_dir / CURVES)
-        except ImportError as error:
-            print(f"note: {error}", file=sys.stderr)
+    _write_models(loaded, output_dir)
+    _draw_curves(output_dir)
     print(
         printable(
             f"step {trainer.step} of {values.steps}: {output_dir / 'model'}, for --model and more training; "
             f"{output_dir / 'small'}, the same in float16 without what only training reads"
         )
     )
+
+
+def _recordings(recipe: Recipe, config: XcodecConfig) -> Recordings:
+    with progress_bar() as bar:
+        recordings = Recordings(
+            recipe.audio,
+            recipe,
+            config.sample_rate,
+            config.hop_length,
+            progress=lambda files: bar.track(files, description="reading"),
+        )
+    for reason in recordings.unread:
+        print(printable(f"left out: {reason}"), file=sys.stderr)
+    if recordings.too_short:
+        print(f"left out, as no longer than a crop: {recordings.too_short} of the recordings", file=sys.stderr)
+    return recordings
+
+
+def _row(row: dict[str, float]) -> str:
+    held_out = row["held_out_mel_db"]
+    distance = "" if math.isnan(held_out) else f", held out {held_out:.2f} dB log-mel"
+    return f"step {row['step']:.0f}, {row['minutes']:.1f} min: loss {row['total']:.3f}{distance}"
+
+
+def _write_models(model: XcodecModel, folder: Path) -> None:
+    write_shipped(model, folder / "small")
+    extractor = XcodecFeatureExtractor(sampling_rate=model.config.sample_rate, hop_length=model.config.hop_length)
+    for name in ("model", "small"):
+        extractor.save_pretrained(folder / name)
+
+
+def _draw_curves(folder: Path) -> None:
+    if (folder / CURVES).exists():
+        try:
+            with written_whole(folder / "curves.png") as temporary:
+                plot_curves(temporary, folder / CURVES)
+        except ImportError as error:
+            _note(str(error))
+
+
+def _note(text: str) -> None:
+    print(printable(f"note: {text}"), file=sys.stderr)
 
 
 @contextmanager

@@ -70,6 +70,10 @@ class ResidualVectorQuantizer(nn.Module):
         """Every stage's entries, `[K, D]`."""
         return [quantizer.codebook.embed for quantizer in self.quantizers]
 
+    def is_filled(self) -> bool:
+        """Whether every stage has entries: those of a new model are zero."""
+        return all(bool(codebook.any()) for codebook in self.codebooks)
+
     def get_bandwidth_per_quantizer(self) -> float:
         """log2(K) * frames per second / 1000, in kbps."""
         return math.log2(self.codebook_size) * self.frame_rate / 1000

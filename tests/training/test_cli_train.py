@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from xcodec_fast import XcodecFeatureExtractor, XcodecModel
+from xcodec_fast.training.recipe import RECIPES
 
 from ..commands import ok, refused
 from .conftest import tone
@@ -23,7 +24,10 @@ def _write(tmp_path, values):
 def test_a_run_and_its_model(run, tmp_path, values):
     _write(tmp_path, values)
     out = ok(run("train", "r.yaml", "--output-dir", "run"))
-    assert "3 recordings, 0.1 minutes, in" in out
+    assert re.search(
+        r"a model of 0\.11 million parameters; recordings in \S+: 3 to train on, 0\.1 minutes, and 0 held", out
+    )
+    assert re.findall(r"^step (\d), 0\.\d min: loss \d", out, re.MULTILINE) == ["4", "8"]
     assert "step 8 of 8: run/model, for --model" in out
     small = XcodecModel.from_pretrained(tmp_path / "run" / "small")
     assert (tmp_path / "run" / "small" / "model.safetensors").stat().st_size < 0.6 * sum(
@@ -40,14 +44,40 @@ def test_more_steps_by_resuming(run, tmp_path, values):
     _write(tmp_path, values)
     ok(run("train", "r.yaml", "--output-dir", "run"))
     _write(tmp_path, {**values, "steps": 10, "audio": "nowhere"})
-    assert "step 10 of 10" in ok(run("train", "r.yaml", "--output-dir", "run", "--resume", "--audio", "audio"))
+    result = run("train", "r.yaml", "--output-dir", "run", "--resume", "--audio", "audio")
+    assert "step 10 of 10" in result.out
+    told = result.err.splitlines()
+    assert told[1:] == ["note: steps is 10 from step 8 on, 8 before"]
+    assert told[0].startswith("note: audio is 'audio' from step 8 on, ")
+    _write(tmp_path, {**values, "steps": 9})
+    refused(run("train", "r.yaml", "--output-dir", "run", "--resume"), "has made 10 steps, but the recipe's end is 9")
+
+
+def test_fine_tuning_the_embedded_recipe(run, tmp_path, values):
+    """From a checkpoint as it ships."""
+    _write(tmp_path, values)
+    ok(run("train", "r.yaml", "--output-dir", "run"))
+    (tmp_path / "f.yaml").write_text((RECIPES / "fine-tune.yaml").read_text() + "held_out: 0\nbatch: 1\n")
+    text = (tmp_path / "f.yaml").read_text().replace("steps: 5000", "steps: 2")
+    (tmp_path / "f.yaml").write_text(text)
+    result = run("train", "f.yaml", "--output-dir", "tuned", "--audio", "audio", "--model", "run/small")
+    assert result.code == 0, result.err
+    lacks, warmup = result.err.splitlines()
+    assert lacks.startswith("note: run/small lacks decoder_semantic and fc1, which only training reads")
+    assert warmup == "note: the learning rate rises over 200 steps (warmup), but the run has 2"
+    assert "step 2 of 2: tuned/model" in result.out
 
 
 def test_refusals(run, tmp_path, values):
     _write(tmp_path, values)
     refused(run("train", "r.yaml", "--output-dir", "run", "--resume"), "run holds no run to resume")
-    refused(run("train", "r.yaml", "--audio", "nowhere"), "'nowhere', is none: give --audio")
-    refused(run("train", "xcodec-tiny"), "folder of recordings, 'recordings', is none: give --audio")
+    refused(run("train", "r.yaml", "--audio", "nowhere"), "there is no folder of recordings 'nowhere': give --audio")
+    refused(run("train", "xcodec-tiny"), "there is no folder of recordings 'recordings': give --audio")
+    refused(run("train", "fine-tune"), "there is no folder of recordings 'recordings': give --audio")
+    refused(run("train", "fine-tune", "--audio", "audio", "--model", "xcodec-tini"), "did you mean 'xcodec-tiny'?\n")
+    _write(tmp_path, {**values, "model": {**values["model"], "codebok_size": 8}})
+    refused(run("train", "r.yaml"), "model has unknown keys codebok_size; it may have acoustic_model_config, block")
+    _write(tmp_path, values)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").touch()
     refused(run("train", "r.yaml", "--output-dir", "run"), "run holds a run already: --resume goes on")
@@ -74,6 +104,6 @@ def test_what_is_left_out_is_said(run, tmp_path, values, folder):
     soundfile.write(folder / "short.wav", tone(0.1, 220), 16000)
     _write(tmp_path, {**values, "steps": 5})
     result = run("train", "r.yaml", "--output-dir", "run")
-    assert "4 recordings" in result.out
+    assert "4 to train on" in result.out
     assert "broken.wav" in result.err
-    assert "left out: 1 recordings no longer than a crop" in result.err
+    assert "left out, as no longer than a crop: 1 of the recordings" in result.err

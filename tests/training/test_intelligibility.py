@@ -9,7 +9,7 @@ from xcodec_fast.demo import SPEECH
 from xcodec_fast.training.intelligibility import IntelligibilityLoss
 from xcodec_fast.training.objective import Objective
 from xcodec_fast.training.recipe import Recipe
-from xcodec_fast.training.trainer import new_model
+from xcodec_fast.training.start import start
 
 
 @pytest.fixture(scope="module")
@@ -66,4 +66,4 @@ def test_short_clips(loss, values):
     assert loss(torch.zeros(1, 1, 6355), torch.zeros(1, 1, 6355)).isfinite()
     recipe = Recipe.from_dict({**values, "crop_frames": 19, "intelligibility": 1})
     with pytest.raises(ValueError, match="crop_frames is 19, 6080 samples, but the intelligibility loss needs 6355"):
-        Objective(new_model(recipe, torch.device("cpu")), recipe)
+        Objective(start(recipe, torch.device("cpu")).model, recipe)

@@ -52,7 +52,7 @@ def test_refusals(values, change, words):
 
 
 def test_files_that_are_no_recipe(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no recipe nowhere: .* embedded: xcodec-tiny"):
+    with pytest.raises(FileNotFoundError, match=r"no recipe nowhere: .* embedded: fine-tune, xcodec-tiny"):
         Recipe.from_yaml("nowhere")
     path = tmp_path / "r.yaml"
     for text, words in (("steps: [", "r.yaml: "), ("- 1", "is a mapping"), ("steps: 3", "lacks model, audio")):

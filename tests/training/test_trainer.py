@@ -11,7 +11,8 @@ from xcodec_fast import XcodecModel
 from xcodec_fast.training.recipe import Recipe
 from xcodec_fast.training.recordings import Recordings
 from xcodec_fast.training.shipping import write_shipped
-from xcodec_fast.training.trainer import COLUMNS, CURVES, Trainer, new_model
+from xcodec_fast.training.start import start
+from xcodec_fast.training.trainer import COLUMNS, CURVES, Trainer
 
 from .conftest import tone
 
@@ -20,7 +21,7 @@ def _trainer(values, folder, **change):
     recipe = Recipe.from_dict({**values, **change})
     recordings = Recordings(recipe.audio, recipe, 16000, 320)
     folder.mkdir(exist_ok=True)
-    return Trainer(new_model(recipe, torch.device("cpu")), recipe, recordings, folder)
+    return Trainer(start(recipe, torch.device("cpu")).model, recipe, recordings, folder)
 
 
 def test_two_seconds_are_learned(values, folder, tmp_path):
@@ -40,7 +41,7 @@ def test_two_seconds_are_learned(values, folder, tmp_path):
     with torch.no_grad():
         errors = [
             float(trainer.objective._mel(model.decode(codes).audio_values, clip))
-            for model in (trainer.model, new_model(trained, torch.device("cpu")))
+            for model in (trainer.model, start(trained, torch.device("cpu")).model)
         ]
     assert errors[0] < 0.5 * errors[1]
 

@@ -1,4 +1,4 @@
 """Training and fine-tuning of X-Codec models on a folder of recordings.
 
-recipe -> recordings -> objective (quantization, spectral) -> trainer -> curves, shipping
+recipe -> recordings, start -> objective (quantization, spectral, intelligibility) -> trainer -> curves, shipping
 """

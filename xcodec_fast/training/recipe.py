@@ -120,6 +120,10 @@ class Recipe:
             raise ValueError(f"lacks {', '.join(missing)}")
         return cls(**values)
 
+    def but(self, **values: Any) -> Recipe:
+        """The same with other values of some keys. Raises ValueError as `from_dict` does."""
+        return self.from_dict({**self.to_dict(), **values})
+
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "windows": list(self.windows)}
 

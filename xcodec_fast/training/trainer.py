@@ -13,10 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xcodec_fast.checkpoint import read_state_dict
-from xcodec_fast.config import XcodecConfig
 from xcodec_fast.derived import forget_derived
-from xcodec_fast.hub import Source
 from xcodec_fast.mel import log_mel_distance
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.training.objective import LOSSES, Objective
@@ -33,45 +30,12 @@ _SMOOTHED = 0.98
 _CLIPPED = 1.0  # norm of a step's gradient
 
 
-def new_model(recipe: Recipe, device: torch.device) -> XcodecModel:
-    """The model that a recipe starts from, in training mode. New convolutions are drawn as PyTorch does.
-
-    X-Codec's own draws let narrow acoustic layers fade to nothing, and the semantic decoder begin 100 times too loud.
-    Of a checkpoint, what only training reads is new where the checkpoint leaves it out.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        if isinstance(recipe.model, str):
-            held = set(read_state_dict(Source(recipe.model)))
-            model = XcodecModel.from_pretrained(recipe.model, dtype=torch.float32)
-            parts = [part for part in ("decoder_semantic", "fc1") if not any(name.startswith(part) for name in held)]
-        else:
-            model = XcodecModel(XcodecConfig.from_dict(recipe.model))
-            parts = [name for name, _ in model.named_children() if name != "semantic_model"]
-        for part in parts:
-            _draw_weights(model.get_submodule(part))
-    return model.to(device).train()
-
-
-def _draw_weights(part: nn.Module) -> None:
-    for layer in part.modules():
-        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
-            layer.reset_parameters()
-        elif isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, std=1 / math.sqrt(layer.in_features))
-
-
 class Trainer:
-    """A run in a folder: `run` makes the steps, and `save` writes what `resume` reads.
-
-    Raises ValueError where the recipe has steps before the quantizer's first, but the model is quantized already.
-    """
+    """A run in a folder: `run` makes the steps, and `save` writes what `resume` reads."""
 
     def __init__(self, model: XcodecModel, recipe: Recipe, recordings: Recordings, folder: Path) -> None:
         self.model, self.recipe, self.folder = model, recipe, folder
         self._recordings = recordings
-        if recipe.quantize_from and self._is_filled():
-            raise ValueError(f"quantize_from is {recipe.quantize_from}, but must be 0: the model is quantized already")
         self.objective = Objective(model, recipe)
         self._optimizer = torch.optim.AdamW(
             [p for p in model.parameters() if p.requires_grad], recipe.learning_rate, betas=(0.8, 0.99)
@@ -82,25 +46,28 @@ class Trainer:
         self._smoothed: dict[str, float] = {}
 
     def run(
-        self, on_step: Callable[[dict[str, float]], None] = lambda _: None, stopped: Callable[[], bool] = lambda: False
+        self,
+        on_step: Callable[[dict[str, float]], None] = lambda _: None,
+        on_row: Callable[[dict[str, float]], None] = lambda _: None,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Steps to the recipe's end, or until it is `stopped`, asked between steps; saves on the way and at the end."""
+        """Steps to the recipe's end, or until it is `stopped`, asked between steps; saves on the way and at the end.
+
+        on_step gets the losses, smoothed, by name; on_row each row of the curves, by `COLUMNS`.
+        """
         while self.step < self.recipe.steps and not stopped():
             started = time.monotonic()
-            if self.step == self.recipe.quantize_from and not self._is_filled():
+            if self.step == self.recipe.quantize_from and not self.model.quantizer.is_filled():
                 self._fill()
             losses = self._advance()
             self._seconds += time.monotonic() - started
             self._note(losses)
             on_step(self._smoothed)
             if self.step % self.recipe.evaluate_every == 0 or self.step == self.recipe.steps:
-                self._write_row(self.evaluate())
+                on_row(self._add_row())
             if self.step % self.recipe.save_every == 0:
                 self.save()
         self.save()
-
-    def _is_filled(self) -> bool:
-        return all(bool(codebook.any()) for codebook in self.model.quantizer.codebooks)
 
     def _fill(self) -> None:
         needed = _FILLED_FROM * self.model.config.codebook_size
@@ -140,11 +107,11 @@ class Trainer:
             self._smoothed[name] = _SMOOTHED * before + (1 - _SMOOTHED) * value
 
     @torch.inference_mode()
-    def evaluate(self) -> float:
+    def held_out_distance(self) -> float:
         """The mean log-mel distance in dB of the held-out clips at the highest bandwidth, or before quantization."""
         distances = []
         for audio in self._held_out():
-            if not self._is_filled():
+            if not self.model.quantizer.is_filled():
                 rows = self.objective.embeddings(audio)
                 made = self.model.acoustic_decoder(self.model.fc2(rows).t()[None])
             else:
@@ -160,15 +127,16 @@ class Trainer:
             samples = torch.from_numpy(clip.samples[: frames * hop].astype(np.float32) / 32768)
             yield samples[None, None].to(self.model.device)
 
-    def _write_row(self, held_out: float) -> None:
+    def _add_row(self) -> dict[str, float]:
         path = self.folder / CURVES
         new = not path.exists()
+        numbers = [self.learning_rate(), *(self._smoothed[name] for name in COLUMNS[3:-1]), self.held_out_distance()]
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
             if new:
                 writer.writerow(COLUMNS)
-            numbers = [self.learning_rate(), *(self._smoothed[name] for name in COLUMNS[3:-1]), held_out]
             writer.writerow([self.step, f"{self._seconds / 60:.1f}", *(f"{number:.5g}" for number in numbers)])
+        return dict(zip(COLUMNS, [self.step, self._seconds / 60, *numbers], strict=True))
 
     def save(self) -> None:
         """The checkpoint, whole or not at all, and the model as a folder that `from_pretrained` reads."""
@@ -186,16 +154,22 @@ class Trainer:
             torch.save(state, temporary)
         self.model.save_pretrained(self.folder / "model")
 
-    def resume(self) -> None:
-        """Goes on from the folder's checkpoint.
+    def resume(self) -> dict[str, tuple[Any, Any]]:
+        """Goes on from the folder's checkpoint. Returns what its recipe has other values of: key -> (then, now).
 
-        Raises ValueError where its recipe is another one in more than `_MAY_CHANGE`.
+        Raises ValueError where that is more than `_MAY_CHANGE`, or the checkpoint has more steps than the recipe.
         """
         # On the CPU, where the states of what draws must be; the others are copied to their device.
         state: dict[str, Any] = torch.load(self.folder / CHECKPOINT, map_location="cpu", weights_only=True)
         before, now = Recipe.from_dict(state["recipe"]).to_dict(), self.recipe.to_dict()
-        if changed := sorted(key for key in now.keys() - _MAY_CHANGE if before[key] != now[key]):
-            raise ValueError(f"the checkpoint in {self.folder} is of a recipe with another {', '.join(changed)}")
+        changed = {key: (before[key], value) for key, value in now.items() if before[key] != value}
+        if others := sorted(changed.keys() - _MAY_CHANGE):
+            raise ValueError(f"the checkpoint in {self.folder} is of a recipe with another {', '.join(others)}")
+        if state["step"] > self.recipe.steps:
+            raise ValueError(
+                f"the checkpoint in {self.folder} has made {state['step']} steps, but the recipe's end is "
+                f"{self.recipe.steps}"
+            )
         self.model.load_state_dict(state["model"])
         forget_derived()
         self._optimizer.load_state_dict(state["optimizer"])
@@ -203,6 +177,7 @@ class Trainer:
         self._draw.bit_generator.state = state["draw"]
         self.step, self._seconds, self._smoothed = state["step"], state["seconds"], state["smoothed"]
         self._keep_rows()
+        return changed
 
     def _keep_rows(self) -> None:
         """Drops the curves of steps that will be made again."""
