@@ -110,12 +110,12 @@ def test_what_was_packed_is_packed_anew(kind, change):
 def packings(monkeypatch):
     """The weights that were packed, by shape."""
     packed = []
-    for name in ("_channels_last", "_packed_matrix"):
+    for name in ("_packed", "_packed_matrix"):
         function = getattr(onednn, name)
 
-        def counted(*weights, function=function):
-            packed.append(weights[0].shape)
-            return function(*weights)
+        def counted(weight, *given, function=function):
+            packed.append(weight.shape)
+            return function(weight, *given)
 
         counted.__qualname__ = name
         monkeypatch.setattr(onednn, name, counted)

@@ -12,8 +12,8 @@ from triton import knobs
 
 from xcodec_fast import backend, dispatch
 from xcodec_fast.functional import conv1d, residual_unit, snake
+from xcodec_fast.linears import projections
 from xcodec_fast.search import projected_sum, residual_codes
-from xcodec_fast.semantic_functional import projections
 
 pytestmark = pytest.mark.skipif(not knobs.runtime.interpret, reason="kernels run on CPU tensors in the interpreter")
 

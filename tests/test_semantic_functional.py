@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from xcodec_fast import onednn
-from xcodec_fast.semantic_functional import group_affine, linear, own_group_norm
+from xcodec_fast.linears import linear
+from xcodec_fast.semantic_functional import group_affine, own_group_norm
 
 
 @pytest.fixture

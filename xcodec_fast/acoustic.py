@@ -10,8 +10,9 @@ F frames give exactly F * hop samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from xcodec_fast.functional import Then, conv1d, residual_unit, snake
 from xcodec_fast.intervals import Interval, conv_length, evenly, inputs_of, keep, through, upsampled
 from xcodec_fast.plain import is_unseen
 
+_T = TypeVar("_T")
 DILATIONS = (1, 3, 9)
 _BLOCK = 1 << 20  # values, 4 MB in float32: a few such tensors fit into a CPU's last cache
 
@@ -99,15 +101,32 @@ def _one_by_one(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Sna
 
 
 def _in_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
-    """Each block of positions with as many on each side as the units reach."""
+    """Each block of positions with as many on each side as the units reach; the results take the place of s.
+
+    Its memory is mapped already; to map and clear as much anew takes the system 28 ms for 20 MB, 7 % of decoding 5 s.
+    """
     reach = sum(int(unit.conv1.padding[0]) for unit in units)
-    made = torch.empty_like(s)
-    for start, stop in evenly(x.shape[2], max(8 * reach, _BLOCK // x.shape[1])):
-        first = max(0, start - reach)
-        around = slice(first, stop + reach)
-        through = _one_by_one(units, x[..., around], s[..., around], then, way)
-        made[..., start:stop] = through[..., start - first : stop - first]
-    return made
+
+    def blocks() -> Iterator[tuple[slice, Tensor]]:
+        for start, stop in evenly(x.shape[2], max(8 * reach, _BLOCK // x.shape[1])):
+            first = max(0, start - reach)
+            around = slice(first, stop + reach)
+            through = _one_by_one(units, x[..., around], s[..., around], then, way)
+            yield slice(start, stop), through[..., start - first : stop - first]
+
+    # A block reads around its own of the one before, too.
+    for own, made in _after_the_next(blocks()):
+        s[..., own] = made
+    return s
+
+
+def _after_the_next(items: Iterator[_T]) -> Iterator[_T]:
+    """Each item when the one after it is there."""
+    before = next(items)
+    for item in items:
+        yield before
+        before = item
+    yield before
 
 
 def _suit_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d) -> bool:

@@ -18,8 +18,9 @@ from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import derived
 from xcodec_fast.front_end import FrontEnd
 from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.linears import linear, projections
 from xcodec_fast.plain import is_plain
-from xcodec_fast.semantic_functional import ACTIVATIONS, linear, projections
+from xcodec_fast.semantic_functional import ACTIVATIONS
 
 
 class FeatureProjection(nn.Module):

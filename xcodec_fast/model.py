@@ -16,6 +16,7 @@ from xcodec_fast.config import XcodecConfig
 from xcodec_fast.config_checks import as_checked_config
 from xcodec_fast.initialization import initialize
 from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.linears import linear
 from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
 from xcodec_fast.pretrained import PretrainedModel
 from xcodec_fast.quantizer import ResidualVectorQuantizer
@@ -228,7 +229,7 @@ class XcodecModel(PretrainedModel):
 
     def fuse(self, acoustic: Tensor, semantic: Tensor) -> Tensor:
         """The features of both branches, `[B, C, F]` each, -> what is quantized, `[B, D, F]`."""
-        return self.fc(torch.cat([acoustic, semantic], 1).transpose(1, 2)).transpose(1, 2)
+        return linear(torch.cat([acoustic, semantic], 1).transpose(1, 2), self.fc).transpose(1, 2)
 
     def _frames(self, rows: Rows) -> list[int]:
         """Each row's frames. Raises ValueError naming a row that is too short for one."""

@@ -9,7 +9,7 @@ GFLOP/s instead of 160, one tap of 64 channels at 125 instead of 52, a transpose
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -81,8 +81,7 @@ def conv1d(
         return _product(x.transpose(1, 2), derived(_packed_tap, weight), bias).transpose(1, 2)
     if x.shape[1] == 1:
         return _conv_of_one_channel(x, weight, bias, stride, padding, dilation)
-    order = _packed if groups == 1 else _channels_last
-    return _conv1d(x, derived(order, weight), bias, [0, padding], [1, stride], [1, dilation], groups)
+    return _conv1d(x, derived(_packed_in(groups), weight), bias, [0, padding], [1, stride], [1, dilation], groups)
 
 
 def _conv_of_one_channel(
@@ -122,19 +121,26 @@ def _packed_tap(weight: Tensor) -> Tensor:
     return _packed_matrix(weight[:, :, 0])
 
 
-def _channels_last(weight: Tensor) -> Tensor:
-    return weight[:, :, None].contiguous(memory_format=torch.channels_last)
+@cache
+def _packed_in(groups: int) -> Callable[[Tensor], Tensor]:
+    """For a weight of that many groups, what `derived` takes."""
+
+    def packed(weight: Tensor) -> Tensor:
+        return _packed(weight, groups)
+
+    packed.__qualname__ = f"packed_in_{groups}"
+    return packed
 
 
-def _packed(weight: Tensor) -> Tensor:
+def _packed(weight: Tensor, groups: int) -> Tensor:
     """A weight as oneDNN wants it for a thousand positions; where it wants another order, it reorders in the call."""
-    size = [1, weight.shape[1], 1, 1000]
-    reorder = torch.ops.mkldnn._reorder_convolution_weight
-    return reorder(_channels_last(weight), [0, 0], [1, 1], [1, 1], 1, size)
+    size = [1, weight.shape[1] * groups, 1, 1000]
+    image = weight[:, :, None].contiguous(memory_format=torch.channels_last)
+    return torch.ops.mkldnn._reorder_convolution_weight(image, [0, 0], [1, 1], [1, 1], groups, size)
 
 
 def _packed_two_taps(weight: Tensor) -> Tensor:
-    return _packed(layouts.two_taps(weight).transpose(1, 2))
+    return _packed(layouts.two_taps(weight).transpose(1, 2), 1)
 
 
 def _repeated(bias: Tensor, weight: Tensor) -> Tensor:

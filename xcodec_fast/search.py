@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xcodec_fast import onednn
 from xcodec_fast.derived import derived
 from xcodec_fast.dispatch import uses_triton, with_gradients
+from xcodec_fast.linears import linear
 from xcodec_fast.plain import is_plain
 
 
@@ -20,6 +22,8 @@ def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
     residual: `[N, D]`; codebook: `[K, D]` -> codes `[N]`, int64. The term |r|^2 that the reference adds is the same for
     every k and costs precision.
     """
+    if onednn.suits([codebook], residual):
+        return onednn.linear(residual, [codebook], [derived(_minus_half_norms, codebook)]).argmax(1)
     half_norms = codebook.square().sum(1) / 2
     return torch.addmm(half_norms, residual, codebook.t(), alpha=-1).argmin(1)
 
@@ -41,6 +45,10 @@ def residual_codes(x: Tensor, codebooks: Sequence[Tensor], stages: int | None = 
     return torch.stack(codes, 1)
 
 
+def _minus_half_norms(codebook: Tensor) -> Tensor:
+    return -_half_norms(codebook)[0].to(codebook.dtype)
+
+
 def _stacked(*codebooks: Tensor) -> Tensor:
     return torch.stack(codebooks).float()
 
@@ -53,7 +61,7 @@ def _half_norms(*codebooks: Tensor) -> Tensor:
 def projected_sum(codes: Tensor, codebooks: Sequence[Tensor], projection: Any) -> Tensor:
     """projection(sum over the stages of the codes' entries). Codes `[N, Q]`, Q at most the codebooks -> `[N, C]`."""
     if not is_plain(projection) or not uses_triton(codebooks[0], *codebooks[1:], codes, projection):
-        return projection(summed(codes, codebooks))
+        return linear(summed(codes, codebooks), projection)
 
     def kernels(weight: Tensor, bias: Tensor | None, *codebooks: Tensor) -> Tensor:
         from xcodec_fast.kernels import rvq
