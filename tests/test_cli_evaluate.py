@@ -45,9 +45,11 @@ def test_silence_counts_in_no_mean_that_it_has_none_of(run, tone, tmp_path):
     among = json.loads(_evaluated(run, tmp_path, "a.wav", "silent.wav"))["bandwidths"][0]
     assert among["means"]["si_sdr_db"] == alone["si_sdr_db"]
     assert [clip["si_sdr_db"] for clip in among["clips"]] == [alone["si_sdr_db"], None]
-    out = ok(run("evaluate", "a.wav", "silent.wav", "short.wav"))
-    assert "left out of the mean SI-SDR dB: silent.wav\n" in out
-    assert "left out of the mean log-mel dB" not in out
+    assert among["means"] == alone
+    out = ok(run("evaluate", "a.wav", "silent.wav"))
+    for metric in ("log-mel dB", "STFT", "SI-SDR dB"):
+        assert f"left out of the mean {metric}: silent.wav\n" in out
+    assert "-0.00" not in ok(run("evaluate", "silent.wav"))
 
 
 def _evaluated(run, folder, *clips):
@@ -73,6 +75,7 @@ def test_an_output_that_cannot_be_written(run, tone, tmp_path):
     (tmp_path / "folder").mkdir()
     refused(run("evaluate", "a.wav", "--output", "nowhere/e.json"), "there is no folder nowhere")
     refused(run("evaluate", "a.wav", "--output", "folder", "--force"), "folder cannot be written")
+    refused(run("evaluate", "a.wav", "--output", "folder/../a.wav", "--force"), "is an input itself")
 
 
 def test_without_clips(tiny):

@@ -45,10 +45,10 @@ def test_the_commands_print_what_is_shown(tmp_path):
 
 
 def test_the_training_command_is_one():
-    (command,) = re.findall(r'^recipe="(.*)"$', README, re.MULTILINE)
-    recipe, option, model, *_ = command.split()
-    assert option == "--model"
-    assert Recipe.from_yaml(recipe).but(model=model).model in PUBLISHED
+    commands = re.findall(r"^xcodec-fast train (\S+) --model (\S+)", README, re.MULTILINE)
+    assert commands
+    for recipe, model in commands:
+        assert Recipe.from_yaml(recipe).but(model=model).model in PUBLISHED
 
 
 def test_the_demos_output_is_what_is_shown(tmp_path):

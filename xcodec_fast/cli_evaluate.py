@@ -42,11 +42,13 @@ def evaluation(
     force: Force = False,
 ) -> None:
     """Distances of what a model decodes from what it was given, per bandwidth, and the use of its codebooks."""
+    paths = [clip for path in audio for clip in (audio_files(path) if path.is_dir() else [path])]
     if output is not None:
         check_writable(output)
+        if output.resolve() in {path.resolve() for path in paths}:
+            raise ValueError(f"{output} is an input itself: give another output")
         if output.exists() and not force:
             raise FileExistsError(f"{output} exists already: --force replaces it")
-    paths = [clip for path in audio for clip in (audio_files(path) if path.is_dir() else [path])]
     loaded = Models(device).load(model)
     clips = _clips(paths, loaded.config.sample_rate, mono)
     with progress_bar() as bar:

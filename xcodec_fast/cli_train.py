@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,56 +36,63 @@ def train(
     device: OnDevice = Device.auto,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")] = False,
 ) -> None:
-    """Train a model, or fine-tune a checkpoint, on a folder of recordings; Ctrl-C ends it after the step, and saves."""
+    """Train a model, or fine-tune a checkpoint, on a folder of recordings.
+
+    Ctrl-C ends it after the step, saves, and exits with 130; a second one ends it at once.
+    """
     given = {"audio": None if audio is None else str(audio), "model": model}
     values = Recipe.from_yaml(recipe).but(**{key: value for key, value in given.items() if value is not None})
     if not Path(values.audio).is_dir():
         raise FileNotFoundError(f"there is no folder of recordings {values.audio!r}: give --audio FOLDER")
+    if output_dir.exists() and not output_dir.is_dir():
+        raise FileExistsError(f"--output-dir {output_dir} is not a folder")
     if (output_dir / CHECKPOINT).exists() and not resume:
         raise FileExistsError(f"{output_dir} holds a run already: --resume goes on, another --output-dir begins anew")
     if resume and not (output_dir / CHECKPOINT).exists():
         raise FileNotFoundError(f"{output_dir} holds no run to resume")
     loaded, drawn = start(values, torch.device(available(device)))
-    if isinstance(values.model, str) and drawn and not resume:
-        _note(f"{values.model} lacks {' and '.join(drawn)}, which only training reads: drawn at random")
-    if values.warmup >= values.steps:
-        _note(f"the learning rate rises over {values.warmup} steps (warmup), but the run has {values.steps}")
     recordings = _recordings(values, loaded.config)
     trainer = Trainer(loaded, values, recordings, output_dir)
     for key, (before, now) in (trainer.resume() if resume else {}).items():
-        _note(f"{key} is {now!r} from step {trainer.step} on, {before!r} before")
+        _note(f"from step {trainer.step} on, {key}: {now!r}, before: {before!r}")
+    if isinstance(values.model, str) and drawn and not resume:
+        _note(f"{values.model} lacks {' and '.join(drawn)}, which only training reads: drawn at random")
+    if values.warmup >= values.steps and not resume:
+        _note(f"the learning rate rises over {values.warmup} steps (warmup), but the run has {values.steps}")
     make_folder(output_dir)
     size = sum(each.numel() for each in loaded.parameters()) / 1e6
-    print(
-        printable(
-            f"a model of {size:.2f} million parameters; recordings in {values.audio}: {len(recordings.clips)} to train "
-            f"on, {recordings.seconds / 60:.1f} minutes, and {len(recordings.held_out)} held out"
-        ),
-        flush=True,
+    _print_line(
+        f"a model of {size:.2f} million parameters; recordings in {values.audio}: {len(recordings.clips)} to train on, "
+        f"{recordings.seconds / 60:.1f} minutes, and {len(recordings.held_out)} held out"
     )
+    with _signals() as came:
+        _run(trainer, came)
+        _write_models(loaded, output_dir)
+        _draw_curves(output_dir)
+    if not loaded.quantizer.is_filled():
+        _note(f"the models do not encode yet: their codebooks are empty until step {values.quantize_from}")
+    _print_line(
+        f"step {trainer.step} of {values.steps}: {output_dir / 'model'}, for --model and more training; "
+        f"{output_dir / 'small'}, the same in float16 without what only training reads"
+    )
+    if trainer.step < values.steps:
+        print(f"stopped at step {trainer.step}; --resume goes on", file=sys.stderr)
+        raise typer.Exit(128 + came[0])
+
+
+def _run(trainer: Trainer, came: Sequence[int]) -> None:
     with progress_bar() as bar:
-        task = bar.add_task("training", total=values.steps, completed=trainer.step)
+        task = bar.add_task("training", total=trainer.recipe.steps, completed=trainer.step)
 
         def on_step(losses: dict[str, float]) -> None:
             bar.update(task, completed=trainer.step, description=f"loss {losses['total']:.3f}")
 
         def on_row(row: dict[str, float]) -> None:
             bar.stop()
-            print(_row(row), flush=True)
+            _print_line(_row(row, quantized=trainer.step > trainer.recipe.quantize_from))
             bar.start()
 
-        with _signals() as came:
-            trainer.run(on_step, on_row, stopped=lambda: bool(came))
-    if trainer.step < values.steps:
-        print(f"stopped at step {trainer.step}; --resume goes on", file=sys.stderr)
-    _write_models(loaded, output_dir)
-    _draw_curves(output_dir)
-    print(
-        printable(
-            f"step {trainer.step} of {values.steps}: {output_dir / 'model'}, for --model and more training; "
-            f"{output_dir / 'small'}, the same in float16 without what only training reads"
-        )
-    )
+        trainer.run(on_step, on_row, stopped=lambda: bool(came))
 
 
 def _recordings(recipe: Recipe, config: XcodecConfig) -> Recordings:
@@ -103,10 +111,19 @@ def _recordings(recipe: Recipe, config: XcodecConfig) -> Recordings:
     return recordings
 
 
-def _row(row: dict[str, float]) -> str:
-    held_out = row["held_out_mel_db"]
-    distance = "" if math.isnan(held_out) else f", held out {held_out:.2f} dB log-mel"
-    return f"step {row['step']:.0f}, {row['minutes']:.1f} min: loss {row['total']:.3f}{distance}"
+def _row(row: dict[str, float], quantized: bool) -> str:
+    line = f"step {row['step']:.0f}, {row['minutes']:.1f} min: loss {row['total']:.3f}"
+    if not math.isnan(held_out := row["held_out_mel_db"]):
+        line += f", held out {held_out:.2f} dB log-mel"
+    return line if quantized else f"{line}, not quantized yet"
+
+
+def _print_line(line: str) -> None:
+    """At once; where the reader of stdout has gone, the run goes on without it."""
+    try:
+        print(printable(line), flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _write_models(model: XcodecModel, folder: Path) -> None:
@@ -139,6 +156,8 @@ def _signals() -> Iterator[list[int]]:
         came.append(number)
         for each, handler in before.items():
             signal.signal(each, handler)
+        # Not by print, which may itself have been interrupted.
+        os.write(2, b"\nstopping after this step, to save; once more to stop without\n")
 
     for number in before:
         signal.signal(number, note)

@@ -81,10 +81,13 @@ def _pesq(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
 
 
 def distances(reference: Tensor, estimate: Tensor, rate: int) -> dict[str, float]:
-    """Every metric of two clips `[T]` at `rate` Hz: log_mel_db, stft, si_sdr_db, and those of `hearing_metrics`."""
+    """Every metric of two clips `[T]` at `rate` Hz: log_mel_db, stft, si_sdr_db, and those of `hearing_metrics`.
+
+    NaN for a metric that cannot judge them; none can where the reference is silent.
+    """
     arrays = reference.cpu().numpy(), estimate.cpu().numpy()
     return {
-        "log_mel_db": log_mel_distance(reference, estimate, rate),
+        "log_mel_db": log_mel_distance(reference, estimate, rate) if reference.any() else float("nan"),
         "stft": stft_distance(reference, estimate),
         "si_sdr_db": si_sdr(reference, estimate),
         **{name: metric(*arrays, rate) for name, metric in hearing_metrics().items()},

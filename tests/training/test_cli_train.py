@@ -47,8 +47,8 @@ def test_more_steps_by_resuming(run, tmp_path, values):
     result = run("train", "r.yaml", "--output-dir", "run", "--resume", "--audio", "audio")
     assert "step 10 of 10" in result.out
     told = result.err.splitlines()
-    assert told[1:] == ["note: steps is 10 from step 8 on, 8 before"]
-    assert told[0].startswith("note: audio is 'audio' from step 8 on, ")
+    assert told[1:] == ["note: from step 8 on, steps: 10, before: 8"]
+    assert told[0].startswith("note: from step 8 on, audio: 'audio', before: ")
     _write(tmp_path, {**values, "steps": 9})
     refused(run("train", "r.yaml", "--output-dir", "run", "--resume"), "has made 10 steps, but the recipe's end is 9")
 
@@ -81,6 +81,8 @@ def test_refusals(run, tmp_path, values):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").touch()
     refused(run("train", "r.yaml", "--output-dir", "run"), "run holds a run already: --resume goes on")
+    refused(run("train", "r.yaml", "--output-dir", "r.yaml"), "--output-dir r.yaml is not a folder")
+    refused(run("train", "run"), "run is a folder; a recipe is a YAML file")
 
 
 def test_ctrl_c_ends_it_after_the_step(tmp_path, values):
@@ -92,10 +94,30 @@ def test_ctrl_c_ends_it_after_the_step(tmp_path, values):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate()
-    assert process.returncode == 0, err
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert "stopping after this step, to save; once more to stop without" in err
     (step,) = re.findall(r"stopped at step (\d+); --resume goes on", err)
     assert f"step {step} of 100000" in out
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == int(step)
+
+
+def test_a_reader_that_goes_away_does_not_end_the_run(tmp_path, values):
+    _write(tmp_path, values)
+    command = [sys.executable, "-m", "xcodec_fast", "train", "r.yaml", "--output-dir", "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 8
+
+
+def test_before_the_codebooks_are_filled(run, tmp_path, values):
+    _write(tmp_path, {**values, "held_out": 1})
+    out = ok(run("train", "r.yaml", "--output-dir", "run"))
+    assert re.search(r"^step 4, .* dB log-mel, not quantized yet$", out, re.MULTILINE)
+    assert re.search(r"^step 8, .* dB log-mel$", out, re.MULTILINE)
 
 
 def test_what_is_left_out_is_said(run, tmp_path, values, folder):

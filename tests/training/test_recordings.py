@@ -30,11 +30,13 @@ def test_what_is_held_out_is_not_trained_on(values):
     assert [clip.name for clip in again.held_out] == [clip.name for clip in recordings.held_out]
 
 
-def test_shares_of_kinds(values):
+def test_shares_of_kinds(values, folder):
     recordings = _recordings(values, kinds={"speech": 0.2, "music": 0.8}, speed=0, mix=0, gain_db=0)
     chances = dict(zip([clip.name for clip in recordings.clips], recordings._chances, strict=True))
     assert chances == pytest.approx({"a.wav": 0.1, "b.wav": 0.1, "c.wav": 0.8})
     assert _recordings(values, kinds={"music": 1})._chances == pytest.approx([0, 0, 1])
+    (folder / "MANIFEST.csv").unlink()
+    assert _recordings(values, kinds={"music": 1})._chances == pytest.approx([0.25] * 4)
 
 
 def test_crops_are_whole_and_of_one_loudness(values):
@@ -54,9 +56,9 @@ def test_the_same_seed_gives_the_same_crops(values):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"held_out": 3}, "3 recordings longer than a crop of 0.20 s; 3 are held out, and none is left"),
+        ({"held_out": 3}, "MANIFEST.csv has 3 recordings longer than a crop of 0.20 s; held_out is 3, and none"),
         ({"crop_frames": 100}, "has 0 recordings longer than a crop of 2.00 s"),
-        ({"kinds": {"noise": 1}}, "kinds has 'noise', but no recording in"),
+        ({"kinds": {"noise": 1}}, "kinds has 'noise', but no recording of .*MANIFEST.csv"),
     ],
 )
 def test_refusals(values, change, words):

@@ -75,6 +75,31 @@ def test_curves_of_steps_that_are_made_again_are_dropped(values, tmp_path):
     trainer.resume()
     trainer.run()
     assert [row["step"] for row in _rows(tmp_path / "run")] == ["2", "4", "6", "8"]
+    _trainer(values, tmp_path / "run").run()  # anew, where the checkpoint was lost
+    assert [row["step"] for row in _rows(tmp_path / "run")] == ["4", "8"]
+
+
+def test_a_row_has_the_learning_rate_of_its_step(values, tmp_path):
+    _trainer(values, tmp_path / "run", evaluate_every=1, warmup=4).run()
+    assert [float(row["learning_rate"]) for row in _rows(tmp_path / "run")[:4]] == [2.5e-4, 5e-4, 7.5e-4, 1e-3]
+
+
+def test_other_clips_held_out_are_told(values, folder, tmp_path):
+    trainer = _trainer(values, tmp_path / "run", held_out=1)
+    trainer.save()
+    (held_out,) = (clip.name for clip in trainer._recordings.held_out)
+    assert trainer.resume() == {}
+    rows = [f"{name},speech" for name in ("a.wav", "b.wav", "c.wav") if name != held_out]
+    (folder / "MANIFEST.csv").write_text("\n".join(["file,kind", *rows]))
+    then, (now,) = _trainer(values, tmp_path / "run", held_out=1).resume()["held-out clips"]
+    assert then == [held_out]
+    assert now != held_out
+
+
+def test_silence_held_out_is_not_judged(values, folder, tmp_path):
+    for name in "abc":
+        soundfile.write(folder / f"{name}.wav", 0 * tone(1, 220), 16000)
+    assert math.isnan(_trainer(values, tmp_path / "run", held_out=1).held_out_distance())
 
 
 def test_a_checkpoint_is_read_on_the_cpu(values, tmp_path, monkeypatch):

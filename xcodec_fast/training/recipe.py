@@ -17,12 +17,13 @@ class Recipe:
     model: a checkpoint's name or folder to start from, or the dict of a new model's `XcodecConfig`.
     audio: a folder of recordings, mixed down to mono; with a MANIFEST.csv that has the columns file and kind, its clips
         alone.
-    kinds: share of the crops by kind, where there is a manifest; by seconds if empty.
+    kinds: share of the crops by kind; by seconds if empty, and where there is no manifest.
     held_out: clips that are never trained on, but evaluated.
     crop_frames, batch: a step's crops, in frames of the model, and how many.
     gain_db, speed, mix: augmentation: gain within +- dB, speed within +- a share up to 0.5, share of the crops with
         another in the background.
-    learning_rate: of AdamW, risen over `warmup` steps, then falling along a cosine to a hundredth at the end.
+    learning_rate: of AdamW, risen over `warmup` steps, then falling along a cosine to a hundredth at the end. The
+        default is a new model's: it spoils a checkpoint, which takes a tenth of it.
     quantize_from: the step before which embeddings go to the decoder as they are; there k-means fills the codebooks.
         It must be 0 for a checkpoint.
     dropout: share of the crops that are quantized by the stages of a random target bandwidth, not by all.
@@ -99,12 +100,17 @@ class Recipe:
 
         embedded = RECIPES / f"{name_or_path}.yaml"
         path = embedded if embedded.is_file() else Path(name_or_path)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder; a recipe is a YAML file")
         if not path.is_file():
             held = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
             raise FileNotFoundError(f"no recipe {name_or_path}: give a YAML file, or one of those embedded: {held}")
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
             return cls.from_dict(values)
+        except yaml.MarkedYAMLError as error:
+            line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
+            raise ValueError(f"{path}: {line}{error.problem}") from error
         except (yaml.YAMLError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
 

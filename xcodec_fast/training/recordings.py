@@ -63,29 +63,29 @@ class Recordings:
         self.clips = [clip for clip in long_enough if clip not in held_out]
         if not self.clips:
             raise ValueError(
-                f"{folder} has {len(long_enough)} recordings longer than a crop of {self._crop / rate:.2f} s; "
-                f"{recipe.held_out} are held out, and none is left to train on"
+                f"{_source(Path(folder))} has {len(long_enough)} recordings longer than a crop of "
+                f"{self._crop / rate:.2f} s; held_out is {recipe.held_out}, and none is left to train on"
             )
-        self._chances = self._shares(folder)
+        self._chances = self._shares(folder, recipe.kinds if (Path(folder) / MANIFEST).is_file() else {})
 
     @property
     def seconds(self) -> float:
         """What is trained on."""
         return sum(len(clip.samples) for clip in self.clips) / self._rate
 
-    def _shares(self, folder: str | Path) -> np.ndarray:
+    def _shares(self, folder: str | Path, kinds: dict[str, float]) -> np.ndarray:
         """Of each clip: its chance to be cropped."""
         lengths = np.array([len(clip.samples) for clip in self.clips], dtype=np.float64)
-        if self._recipe.kinds:
-            kinds = np.array([clip.kind for clip in self.clips])
-            for kind, share in self._recipe.kinds.items():
-                if not (kinds == kind).any():
+        if kinds:
+            held = np.array([clip.kind for clip in self.clips])
+            for kind, share in kinds.items():
+                if not (held == kind).any():
                     raise ValueError(
-                        f"kinds has {kind!r}, but no recording in {folder} that is longer than a crop and not held out "
-                        "is of it"
+                        f"kinds has {kind!r}, but no recording of {Path(folder) / MANIFEST} that is longer than a crop "
+                        "and not held out is of it"
                     )
-                lengths[kinds == kind] *= share / lengths[kinds == kind].sum()
-            lengths[~np.isin(kinds, list(self._recipe.kinds))] = 0
+                lengths[held == kind] *= share / lengths[held == kind].sum()
+            lengths[~np.isin(held, list(kinds))] = 0
         return lengths / lengths.sum()
 
     def crops(self, draw: np.random.Generator) -> Tensor:
@@ -116,6 +116,11 @@ class Recordings:
 
 def _drawn(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed} {name}".encode()).digest()
+
+
+def _source(folder: Path) -> Path:
+    """What names the recordings: the folder's manifest, if it has one."""
+    return manifest if (manifest := folder / MANIFEST).is_file() else folder
 
 
 def _files(folder: Path) -> list[tuple[str, str]]:

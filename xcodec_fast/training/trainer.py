@@ -55,6 +55,7 @@ class Trainer:
 
         on_step gets the losses, smoothed, by name; on_row each row of the curves, by `COLUMNS`.
         """
+        self._keep_rows()
         while self.step < self.recipe.steps and not stopped():
             started = time.monotonic()
             if self.step == self.recipe.quantize_from and not self.model.quantizer.is_filled():
@@ -116,8 +117,12 @@ class Trainer:
                 made = self.model.acoustic_decoder(self.model.fc2(rows).t()[None])
             else:
                 made = self.model.decode(self.model.encode(audio).audio_codes).audio_values
-            distances.append(log_mel_distance(made[0, 0], audio[0, 0].cpu(), self.model.config.sample_rate))
+            if audio.any():  # everything is far from silence
+                distances.append(log_mel_distance(made[0, 0], audio[0, 0].cpu(), self.model.config.sample_rate))
         return sum(distances) / len(distances) if distances else math.nan
+
+    def _held_out_names(self) -> list[str]:
+        return sorted(clip.name for clip in self._recordings.held_out)
 
     def _held_out(self) -> Iterator[Tensor]:
         """At most ten seconds each, whole frames."""
@@ -130,7 +135,8 @@ class Trainer:
     def _add_row(self) -> dict[str, float]:
         path = self.folder / CURVES
         new = not path.exists()
-        numbers = [self.learning_rate(), *(self._smoothed[name] for name in COLUMNS[3:-1]), self.held_out_distance()]
+        rate = self._optimizer.param_groups[0]["lr"]
+        numbers = [rate, *(self._smoothed[name] for name in COLUMNS[3:-1]), self.held_out_distance()]
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
             if new:
@@ -145,6 +151,7 @@ class Trainer:
             "step": self.step,
             "seconds": self._seconds,
             "smoothed": self._smoothed,
+            "held_out": self._held_out_names(),
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "objective": self.objective.state_dict(),
@@ -155,7 +162,8 @@ class Trainer:
         self.model.save_pretrained(self.folder / "model")
 
     def resume(self) -> dict[str, tuple[Any, Any]]:
-        """Goes on from the folder's checkpoint. Returns what its recipe has other values of: key -> (then, now).
+        """Goes on from the folder's checkpoint. Returns what is another than in it, of the recipe and "held-out clips":
+        key -> (then, now).
 
         Raises ValueError where that is more than `_MAY_CHANGE`, or the checkpoint has more steps than the recipe.
         """
@@ -175,12 +183,13 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self.objective.load_state_dict(state["objective"])
         self._draw.bit_generator.state = state["draw"]
+        if state["held_out"] != self._held_out_names():
+            changed["held-out clips"] = state["held_out"], self._held_out_names()
         self.step, self._seconds, self._smoothed = state["step"], state["seconds"], state["smoothed"]
-        self._keep_rows()
         return changed
 
     def _keep_rows(self) -> None:
-        """Drops the curves of steps that will be made again."""
+        """Drops the curves of steps that are yet to be made: a run that was broken off may have left them."""
         path = self.folder / CURVES
         if path.exists():
             heading, *rows = path.read_text().splitlines(keepends=True)
