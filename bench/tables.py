@@ -99,8 +99,3 @@ def write(folder: Path) -> list[Path]:
         if chart.draw_ratios(picture, [row[0] for row in MODEL.rows], ratios, machine.header()):
             written.append(picture)
     return written
-
-
-def _number(row: tuple[str, ...], column: str) -> float | None:
-    cell = row[MODEL.columns.index(column)]
-    return float(cell) if cell else None
