@@ -67,7 +67,9 @@ def test_a_file_that_is_no_audio_does_not_stop_the_rest(run, tone, tmp_path):
     assert (result.code, last) == (1, "xcodec-fast: 1 of 2 files failed")
     clips = json.loads((tmp_path / "e.json").read_text())["bandwidths"][0]["clips"]
     assert [clip["file"] for clip in clips] == ["a.wav"]
-    refused(run("evaluate", "broken.wav"), "broken.wav")
+    assert json.loads((tmp_path / "e.json").read_text())["failed"] == ["broken.wav"]
+    refused(run("evaluate", "broken.wav", str(tmp_path / "broken.wav")), "broken.wav")
+    assert run("evaluate", "broken.wav", "none.wav").err.splitlines()[-1] == "xcodec-fast: all of the 2 files failed"
 
 
 def test_an_output_that_cannot_be_written(run, tone, tmp_path):

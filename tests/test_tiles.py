@@ -138,3 +138,21 @@ def test_units_that_are_observed_are_called_once(pair, monkeypatch):
     with torch.no_grad():
         model.acoustic_encoder(torch.randn(1, 1, 3200))
     assert seen == [3200] * 3
+
+
+@pytest.mark.parametrize("where", ["acoustic_encoder.block.0", "acoustic_encoder.block.1", "acoustic_encoder"])
+def test_what_a_hook_was_given_stays_as_it_was(pair, monkeypatch, where):
+    """Blocks overwrite tensors that nobody else has."""
+    monkeypatch.setattr(acoustic, "_BLOCK", 1)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    model = copy.deepcopy(pair("hubert").ours)
+
+    def look(module, given, made):
+        tensors = [tensor for tensor in (*given, *(made if isinstance(made, tuple) else [made])) if tensor is not None]
+        seen.extend((tensor, tensor.clone()) for tensor in tensors if isinstance(tensor, torch.Tensor))
+
+    model.get_submodule(where).register_forward_hook(look)
+    with torch.no_grad():
+        model.acoustic_encoder(torch.randn(1, 1, 12800))
+    assert len(seen) > 1
+    assert all(tensor.equal(before) for tensor, before in seen)

@@ -87,10 +87,15 @@ class Whole:
         return residual_unit(x, s, unit.conv1, unit.snake2.alpha, unit.conv2, alpha, self.interval, keep_x)
 
 
-def _through_units(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
-    """Three units, and the Snake after them alone: nothing skips over what follows."""
+def _through_units(
+    units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way, consumes: bool
+) -> Tensor:
+    """Three units, and the Snake after them alone: nothing skips over what follows.
+
+    consumes: whether s may be overwritten, as nobody else has it.
+    """
     if isinstance(way, Whole) and way.interval is None and _suit_blocks(units, x, s, then):
-        return _in_blocks(units, x, s, then, way)
+        return _in_blocks(units, x, s, then, way, s if consumes else torch.empty_like(s))
     return _one_by_one(units, x, s, then, way)
 
 
@@ -100,10 +105,11 @@ def _one_by_one(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Sna
     return units[-1](x, s, then, way, keep_x=False)[1]
 
 
-def _in_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
-    """Each block of positions with as many on each side as the units reach; the results take the place of s.
+def _in_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way, made: Tensor) -> Tensor:
+    """Each block of positions with as many on each side as the units reach; the results go to `made`.
 
-    Its memory is mapped already; to map and clear as much anew takes the system 28 ms for 20 MB, 7 % of decoding 5 s.
+    That may be s, whose memory is mapped already; to map and clear as much anew takes the system 28 ms for 20 MB, 7 %
+    of decoding 5 s.
     """
     reach = sum(int(unit.conv1.padding[0]) for unit in units)
 
@@ -111,13 +117,13 @@ def _in_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snak
         for start, stop in evenly(x.shape[2], max(8 * reach, _BLOCK // x.shape[1])):
             first = max(0, start - reach)
             around = slice(first, stop + reach)
-            through = _one_by_one(units, x[..., around], s[..., around], then, way)
-            yield slice(start, stop), through[..., start - first : stop - first]
+            y = _one_by_one(units, x[..., around], s[..., around], then, way)
+            yield slice(start, stop), y[..., start - first : stop - first]
 
     # A block reads around its own of the one before, too.
-    for own, made in _after_the_next(blocks()):
-        s[..., own] = made
-    return s
+    for own, y in _after_the_next(blocks()):
+        made[..., own] = y
+    return made
 
 
 def _after_the_next(items: Iterator[_T]) -> Iterator[_T]:
@@ -155,8 +161,11 @@ class EncoderBlock(nn.Module):
     def units(self) -> tuple[ResidualUnit, ...]:
         return self.res_unit1, self.res_unit2, self.res_unit3
 
-    def forward(self, x: Tensor, s: Tensor, then: Snake1d, way: Way, keep_y: bool) -> tuple[Any, Any]:
-        s = _through_units(self.units, x, s, self.snake1, way)
+    def forward(
+        self, x: Tensor, s: Tensor, then: Snake1d, way: Way, keep_y: bool, consumes: bool = False
+    ) -> tuple[Any, Any]:
+        """consumes: whether s may be overwritten."""
+        s = _through_units(self.units, x, s, self.snake1, way, consumes)
         return way.conv(s, self.conv1, then=then.alpha, keep_y=keep_y)
 
 
@@ -185,7 +194,7 @@ class DecoderBlock(nn.Module):
 
     def forward(self, s: Tensor, then: Snake1d, way: Way) -> Tensor:
         x, s = way.transposed(s, self.conv_t1, then=self.res_unit1.snake1.alpha)
-        return _through_units(self.units, x, s, then, way)
+        return _through_units(self.units, x, s, then, way, consumes=True)
 
 
 class AcousticEncoder(nn.Module):
@@ -212,10 +221,10 @@ class AcousticEncoder(nn.Module):
     def along(self, way: Way, audio: Tensor) -> Tensor:
         """Audio or a step of it -> its features."""
         x, s = way.conv(audio, self.conv1, then=self.block[0].res_unit1.snake1.alpha)
-        last = len(self.block) - 1
+        last, unseen = len(self.block) - 1, is_unseen(self)
         for index, block in enumerate(self.block):
             then = self.snake1 if index == last else self.block[index + 1].res_unit1.snake1
-            x, s = block(x, s, then, way, keep_y=index < last)
+            x, s = block(x, s, then, way, keep_y=index < last, consumes=unseen)
         return way.conv(s, self.conv2)[0]
 
     @property

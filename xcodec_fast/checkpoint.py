@@ -22,7 +22,7 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _OURS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 # Used in training only, so that a checkpoint may leave them out.
-_OPTIONAL_MODULES = ("fc1.", "decoder_semantic.")
+OPTIONAL_MODULES = ("fc1", "decoder_semantic")
 _OPTIONAL_TENSORS = ("embed_avg", "cluster_size", "inited", "masked_spec_embed")
 _ORIGINAL0, _ORIGINAL1 = ".parametrizations.weight.original0", ".parametrizations.weight.original1"
 
@@ -128,7 +128,7 @@ def _converted(tensor: Tensor, dtype: torch.dtype, device: torch.device) -> Tens
 
 def is_optional(name: str) -> bool:
     """Whether a checkpoint may leave this tensor out: only training reads it."""
-    return name.startswith(_OPTIONAL_MODULES) or name.rpartition(".")[2] in _OPTIONAL_TENSORS
+    return name.partition(".")[0] in OPTIONAL_MODULES or name.rpartition(".")[2] in _OPTIONAL_TENSORS
 
 
 def _default(name: str, shape: torch.Size, state: Mapping[str, Tensor]) -> Tensor:

@@ -42,7 +42,8 @@ def evaluation(
     force: Force = False,
 ) -> None:
     """Distances of what a model decodes from what it was given, per bandwidth, and the use of its codebooks."""
-    paths = [clip for path in audio for clip in (audio_files(path) if path.is_dir() else [path])]
+    named = [clip for path in audio for clip in (audio_files(path) if path.is_dir() else [path])]
+    paths = [*{path.resolve(): path for path in named}.values()]
     if output is not None:
         check_writable(output)
         if output.resolve() in {path.resolve() for path in paths}:
@@ -58,10 +59,10 @@ def evaluation(
             [*clips.values()],
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    names = [*map(str, clips)]
+    names, failed = [*map(str, clips)], [str(path) for path in paths if path not in clips]
     if output is not None:  # before the tables, whose reader may have gone
         with written_whole(output) as temporary:
-            temporary.write_text(json.dumps(_as_json(found, model, names), indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(_as_json(found, model, names, failed), indent=2) + "\n", encoding="utf-8")
     console = Console(highlight=False, width=120)
     console.print(_distances(found))
     console.print(_codebooks(found))
@@ -71,20 +72,22 @@ def evaluation(
             print(printable(f"left out of the mean {' '.join(heading.split())}: {', '.join(skipped)}"))
     for name in sorted(_PACKAGES.keys() - hearing_metrics().keys()):
         print(f"not measured: {_HEADINGS[name]} (pip install {_PACKAGES[name]})")
-    if len(names) < len(set(paths)):
-        raise ValueError(f"{len(set(paths)) - len(names)} of {len(set(paths))} files failed")
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(paths)} files failed")
 
 
 def _clips(paths: Sequence[Path], rate: int, mono: bool) -> dict[Path, Tensor]:
     """The clips that can be read; of the others it is said why not. Raises what reading a single one raises."""
     clips = {}
-    for path in dict.fromkeys(paths):
+    for path in paths:
         try:
             clips[path] = read_clip(path, rate, mono)
         except (OSError, ValueError) as error:
             if len(paths) == 1:
                 raise
             print(as_line(error, path), file=sys.stderr)
+    if not clips:
+        raise ValueError(f"all of the {len(paths)} files failed")
     return clips
 
 
@@ -94,12 +97,13 @@ def _not_judged(found: Evaluation, metric: str, names: Sequence[str]) -> list[st
     return [name for name, row in zip(names, values, strict=True) if any(map(math.isnan, row))]
 
 
-def _as_json(found: Evaluation, model: str, names: Sequence[str]) -> dict[str, Any]:
-    """Every figure, and null for what is no number: JSON has none such."""
+def _as_json(found: Evaluation, model: str, names: Sequence[str], failed: Sequence[str]) -> dict[str, Any]:
+    """Every figure, and null for what is no number or infinite: JSON has none such."""
     return {
         "model": model,
         "seconds": found.seconds,
         "frames": found.frames,
+        "failed": failed,
         "bandwidths": [
             {
                 "kbps": row.bandwidth,

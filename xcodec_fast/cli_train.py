@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.training.curves import plot_curves
 from xcodec_fast.training.recipe import Recipe
-from xcodec_fast.training.recordings import Recordings
+from xcodec_fast.training.recordings import MANIFEST, Recordings
 from xcodec_fast.training.shipping import write_shipped
 from xcodec_fast.training.start import start
 from xcodec_fast.training.trainer import CHECKPOINT, CURVES, Trainer
@@ -38,7 +38,7 @@ def train(
 ) -> None:
     """Train a model, or fine-tune a checkpoint, on a folder of recordings.
 
-    Ctrl-C ends it after the step, saves, and exits with 130; a second one ends it at once.
+    Ctrl-C ends it after the step, saves, and exits with 130 unless all steps are made; a second one ends it at once.
     """
     given = {"audio": None if audio is None else str(audio), "model": model}
     values = Recipe.from_yaml(recipe).but(**{key: value for key, value in given.items() if value is not None})
@@ -48,20 +48,24 @@ def train(
         raise FileExistsError(f"--output-dir {output_dir} is not a folder")
     if (output_dir / CHECKPOINT).exists() and not resume:
         raise FileExistsError(f"{output_dir} holds a run already: --resume goes on, another --output-dir begins anew")
+    if not resume and any((output_dir / name).exists() for name in (CURVES, "model", "small")):
+        raise FileExistsError(f"{output_dir} holds what a run made, but no {CHECKPOINT}: give another --output-dir")
     if resume and not (output_dir / CHECKPOINT).exists():
         raise FileNotFoundError(f"{output_dir} holds no run to resume")
     loaded, drawn = start(values, torch.device(available(device)))
     recordings = _recordings(values, loaded.config)
     trainer = Trainer(loaded, values, recordings, output_dir)
     for key, (before, now) in (trainer.resume() if resume else {}).items():
-        _note(f"from step {trainer.step} on, {key}: {now!r}, before: {before!r}")
+        _say_note(f"from step {trainer.step} on, {key}: {now!r}, before: {before!r}")
+    if values.kinds and not recordings.has_kinds:
+        _say_note(f"without a {MANIFEST} in {values.audio} crops are not drawn by their kinds, but by seconds")
     if isinstance(values.model, str) and drawn and not resume:
-        _note(f"{values.model} lacks {' and '.join(drawn)}, which only training reads: drawn at random")
+        _say_note(f"{values.model} lacks {' and '.join(drawn)}, which only training reads: drawn at random")
     if values.warmup >= values.steps and not resume:
-        _note(f"the learning rate rises over {values.warmup} steps (warmup), but the run has {values.steps}")
+        _say_note(f"the learning rate rises over {values.warmup} steps (warmup), but the run has {values.steps}")
     make_folder(output_dir)
     size = sum(each.numel() for each in loaded.parameters()) / 1e6
-    _print_line(
+    _say(
         f"a model of {size:.2f} million parameters; recordings in {values.audio}: {len(recordings.clips)} to train on, "
         f"{recordings.seconds / 60:.1f} minutes, and {len(recordings.held_out)} held out"
     )
@@ -70,13 +74,13 @@ def train(
         _write_models(loaded, output_dir)
         _draw_curves(output_dir)
     if not loaded.quantizer.is_filled():
-        _note(f"the models do not encode yet: their codebooks are empty until step {values.quantize_from}")
-    _print_line(
+        _say_note(f"the models do not encode yet: their codebooks are empty until step {values.quantize_from}")
+    _say(
         f"step {trainer.step} of {values.steps}: {output_dir / 'model'}, for --model and more training; "
         f"{output_dir / 'small'}, the same in float16 without what only training reads"
     )
     if trainer.step < values.steps:
-        print(f"stopped at step {trainer.step}; --resume goes on", file=sys.stderr)
+        _say(f"stopped at step {trainer.step}; --resume goes on", error=True)
         raise typer.Exit(128 + came[0])
 
 
@@ -89,7 +93,7 @@ def _run(trainer: Trainer, came: Sequence[int]) -> None:
 
         def on_row(row: dict[str, float]) -> None:
             bar.stop()
-            _print_line(_row(row, quantized=trainer.step > trainer.recipe.quantize_from))
+            _say(_row(row, quantized=trainer.step > trainer.recipe.quantize_from))
             bar.start()
 
         trainer.run(on_step, on_row, stopped=lambda: bool(came))
@@ -105,9 +109,9 @@ def _recordings(recipe: Recipe, config: XcodecConfig) -> Recordings:
             progress=lambda files: bar.track(files, description="reading"),
         )
     for reason in recordings.unread:
-        print(printable(f"left out: {reason}"), file=sys.stderr)
+        _say(f"left out: {reason}", error=True)
     if recordings.too_short:
-        print(f"left out, as no longer than a crop: {recordings.too_short} of the recordings", file=sys.stderr)
+        _say(f"left out, as no longer than a crop at its speed: {recordings.too_short} of the recordings", error=True)
     return recordings
 
 
@@ -118,12 +122,16 @@ def _row(row: dict[str, float], quantized: bool) -> str:
     return line if quantized else f"{line}, not quantized yet"
 
 
-def _print_line(line: str) -> None:
-    """At once; where the reader of stdout has gone, the run goes on without it."""
+def _say(line: str, error: bool = False) -> None:
+    """At once, on stdout or stderr; where that has gone, or the disk is full, the run goes on without it."""
     try:
-        print(printable(line), flush=True)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        print(printable(line), file=sys.stderr if error else sys.stdout, flush=True)
+    except OSError:
+        lost = open(os.devnull, "w")  # noqa: SIM115
+        if error:
+            sys.stderr = lost
+        else:
+            sys.stdout = lost
 
 
 def _write_models(model: XcodecModel, folder: Path) -> None:
@@ -139,11 +147,11 @@ def _draw_curves(folder: Path) -> None:
             with written_whole(folder / "curves.png") as temporary:
                 plot_curves(temporary, folder / CURVES)
         except ImportError as error:
-            _note(str(error))
+            _say_note(str(error))
 
 
-def _note(text: str) -> None:
-    print(printable(f"note: {text}"), file=sys.stderr)
+def _say_note(text: str) -> None:
+    _say(f"note: {text}", error=True)
 
 
 @contextmanager
@@ -157,7 +165,8 @@ def _signals() -> Iterator[list[int]]:
         for each, handler in before.items():
             signal.signal(each, handler)
         # Not by print, which may itself have been interrupted.
-        os.write(2, b"\nstopping after this step, to save; once more to stop without\n")
+        with suppress(OSError):  # stderr may have gone
+            os.write(2, b"\nstopping, and saving; once more to stop without\n")
 
     for number in before:
         signal.signal(number, note)

@@ -93,4 +93,4 @@ def _stage(codes: Tensor, size: int) -> StageReport:
     counts = torch.bincount(codes, minlength=size).double()
     shares = counts[counts > 0] / counts.sum()
     highest = 1 - (1 - 1 / size) ** len(codes)
-    return StageReport(float((counts > 0).double().mean()), highest, float((shares * -shares.log2()).sum()))
+    return StageReport(float((counts > 0).double().mean()), highest, float((shares * shares.log2()).sum().abs()))

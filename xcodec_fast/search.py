@@ -22,8 +22,6 @@ def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
     residual: `[N, D]`; codebook: `[K, D]` -> codes `[N]`, int64. The term |r|^2 that the reference adds is the same for
     every k and costs precision.
     """
-    if onednn.suits([codebook], residual):
-        return onednn.linear(residual, [codebook], [derived(_minus_half_norms, codebook)]).argmax(1)
     half_norms = codebook.square().sum(1) / 2
     return torch.addmm(half_norms, residual, codebook.t(), alpha=-1).argmin(1)
 
@@ -39,7 +37,10 @@ def residual_codes(x: Tensor, codebooks: Sequence[Tensor], stages: int | None = 
         return rvq.search(x.float(), derived(_stacked, *codebooks)[:stages], derived(_half_norms, *codebooks)[:stages])
     codes = []
     for codebook in codebooks[:stages]:
-        stage = nearest_codes(x, codebook)
+        if onednn.suits([codebook], x):
+            stage = onednn.linear(x, [codebook], [derived(_minus_half_norms, codebook)]).argmax(1)
+        else:
+            stage = nearest_codes(x, codebook)
         x = x - F.embedding(stage, codebook)
         codes.append(stage)
     return torch.stack(codes, 1)

@@ -77,6 +77,9 @@ def test_curves_of_steps_that_are_made_again_are_dropped(values, tmp_path):
     assert [row["step"] for row in _rows(tmp_path / "run")] == ["2", "4", "6", "8"]
     _trainer(values, tmp_path / "run").run()  # anew, where the checkpoint was lost
     assert [row["step"] for row in _rows(tmp_path / "run")] == ["4", "8"]
+    (tmp_path / "run" / CURVES).write_text("")
+    _trainer(values, tmp_path / "run").run(stopped=lambda: True)
+    assert not (tmp_path / "run" / CURVES).exists()
 
 
 def test_a_row_has_the_learning_rate_of_its_step(values, tmp_path):

@@ -32,6 +32,7 @@ class Recordings:
     """The clips of a recipe's folder.
 
     unread: of a folder without a manifest, what is no audio after all, and why; too_short: clips no longer than a crop.
+    has_kinds: whether there is a manifest that tells them; without one, the recipe's kinds are not asked for.
     What is held out is chosen by the clips' names, so that other clips do not change it.
 
     Raises FileNotFoundError without any, ValueError where a kind of the recipe has none or all would be held out, and
@@ -66,7 +67,8 @@ class Recordings:
                 f"{_source(Path(folder))} has {len(long_enough)} recordings longer than a crop of "
                 f"{self._crop / rate:.2f} s; held_out is {recipe.held_out}, and none is left to train on"
             )
-        self._chances = self._shares(folder, recipe.kinds if (Path(folder) / MANIFEST).is_file() else {})
+        self.has_kinds = _source(Path(folder)) != Path(folder)
+        self._chances = self._shares(folder, recipe.kinds if self.has_kinds else {})
 
     @property
     def seconds(self) -> float:
@@ -77,15 +79,15 @@ class Recordings:
         """Of each clip: its chance to be cropped."""
         lengths = np.array([len(clip.samples) for clip in self.clips], dtype=np.float64)
         if kinds:
-            held = np.array([clip.kind for clip in self.clips])
+            known = np.array([clip.kind for clip in self.clips])
             for kind, share in kinds.items():
-                if not (held == kind).any():
+                if not (known == kind).any():
                     raise ValueError(
                         f"kinds has {kind!r}, but no recording of {Path(folder) / MANIFEST} that is longer than a crop "
                         "and not held out is of it"
                     )
-                lengths[held == kind] *= share / lengths[held == kind].sum()
-            lengths[~np.isin(held, list(kinds))] = 0
+                lengths[known == kind] *= share / lengths[known == kind].sum()
+            lengths[~np.isin(known, list(kinds))] = 0
         return lengths / lengths.sum()
 
     def crops(self, draw: np.random.Generator) -> Tensor:
@@ -125,8 +127,8 @@ def _source(folder: Path) -> Path:
 
 def _files(folder: Path) -> list[tuple[str, str]]:
     """Name and kind of each recording."""
-    manifest = folder / MANIFEST
-    if manifest.is_file():
+    manifest = _source(folder)
+    if manifest != folder:
         with manifest.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         if not rows or not {"file", "kind"} <= set(rows[0]):

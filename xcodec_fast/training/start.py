@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from xcodec_fast.checkpoint import tensor_names
+from xcodec_fast.checkpoint import OPTIONAL_MODULES, tensor_names
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.hub import Source
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.training.recipe import Recipe
-
-# What a checkpoint may leave out whole, as only training reads it.
-_TRAINING_ONLY = ("decoder_semantic", "fc1")
 
 
 class Start(NamedTuple):
@@ -38,7 +35,7 @@ def start(recipe: Recipe, device: torch.device) -> Start:
         if isinstance(recipe.model, str):
             model = XcodecModel.from_pretrained(recipe.model, dtype=torch.float32)
             held = tensor_names(Source(recipe.model))
-            drawn = tuple(part for part in _TRAINING_ONLY if not any(name.startswith(f"{part}.") for name in held))
+            drawn = tuple(part for part in OPTIONAL_MODULES if not any(name.startswith(f"{part}.") for name in held))
         else:
             model = XcodecModel(_config(recipe.model))
             drawn = tuple(name for name, _ in model.named_children() if name != "semantic_model")

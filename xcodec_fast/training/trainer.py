@@ -64,10 +64,13 @@ class Trainer:
             self._seconds += time.monotonic() - started
             self._note(losses)
             on_step(self._smoothed)
+            row = None
             if self.step % self.recipe.evaluate_every == 0 or self.step == self.recipe.steps:
-                on_row(self._add_row())
+                row = self._add_row()
             if self.step % self.recipe.save_every == 0:
                 self.save()
+            if row is not None:
+                on_row(row)
         self.save()
 
     def _fill(self) -> None:
@@ -112,13 +115,14 @@ class Trainer:
         """The mean log-mel distance in dB of the held-out clips at the highest bandwidth, or before quantization."""
         distances = []
         for audio in self._held_out():
+            if not audio.any():  # from silence every clip is as far
+                continue
             if not self.model.quantizer.is_filled():
                 rows = self.objective.embeddings(audio)
                 made = self.model.acoustic_decoder(self.model.fc2(rows).t()[None])
             else:
                 made = self.model.decode(self.model.encode(audio).audio_codes).audio_values
-            if audio.any():  # everything is far from silence
-                distances.append(log_mel_distance(made[0, 0], audio[0, 0].cpu(), self.model.config.sample_rate))
+            distances.append(log_mel_distance(made[0, 0], audio[0, 0].cpu(), self.model.config.sample_rate))
         return sum(distances) / len(distances) if distances else math.nan
 
     def _held_out_names(self) -> list[str]:
@@ -165,7 +169,7 @@ class Trainer:
         """Goes on from the folder's checkpoint. Returns what is another than in it, of the recipe and "held-out clips":
         key -> (then, now).
 
-        Raises ValueError where that is more than `_MAY_CHANGE`, or the checkpoint has more steps than the recipe.
+        Raises ValueError where the recipe differs in more than `_MAY_CHANGE`, or the checkpoint has more steps than it.
         """
         # On the CPU, where the states of what draws must be; the others are copied to their device.
         state: dict[str, Any] = torch.load(self.folder / CHECKPOINT, map_location="cpu", weights_only=True)
@@ -183,15 +187,21 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self.objective.load_state_dict(state["objective"])
         self._draw.bit_generator.state = state["draw"]
-        if state["held_out"] != self._held_out_names():
-            changed["held-out clips"] = state["held_out"], self._held_out_names()
+        held_out = self._held_out_names()
+        if state.get("held_out", held_out) != held_out:
+            changed["held-out clips"] = state["held_out"], held_out
         self.step, self._seconds, self._smoothed = state["step"], state["seconds"], state["smoothed"]
         return changed
 
     def _keep_rows(self) -> None:
         """Drops the curves of steps that are yet to be made: a run that was broken off may have left them."""
         path = self.folder / CURVES
-        if path.exists():
-            heading, *rows = path.read_text().splitlines(keepends=True)
-            with written_whole(path) as temporary:
-                temporary.write_text("".join([heading, *(row for row in rows if int(row.split(",")[0]) <= self.step)]))
+        if not path.exists():
+            return
+        heading, *rows = path.read_text().splitlines(keepends=True) or [""]
+        kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
+        if not kept:
+            path.unlink()
+            return
+        with written_whole(path) as temporary:
+            temporary.write_text("".join([heading, *kept]))
