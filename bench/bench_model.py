@@ -37,9 +37,28 @@ def test_call(request, benchmark, record_row, models, call, batch, seconds):
         assert_same_codes(codes, models.ours.encode(audio).audio_codes)
         assert_same_audio(models.eager.decode(codes).audio_values, models.ours.decode(codes).audio_values)
     given = codes if call == "decode" else audio
+    method = {"round trip": "forward"}.get(call, call)
     # Each compilation takes a minute or two; a round trip's would be that of its halves.
     compiles = seconds < 60 and call != "round trip" and not request.config.getoption("--eager-only")
-    _compare(benchmark, record_row, call, batch, seconds, models, given, compiles)
+    contenders = _contenders(getattr(models.ours, method), getattr(models.eager, method), "default", compiles)
+    _compare(benchmark, record_row, call, batch, seconds, contenders, given)
+
+
+@pytest.mark.skipif(not GPU, reason="CUDA graphs need a GPU")
+@pytest.mark.parametrize("call", ["decode", "encode"])
+def test_captured(request, benchmark, record_row, models, call):
+    """The latency of a clip of a second, as CUDA graphs: ours by `capture`, theirs by mode="reduce-overhead"."""
+    audio = models.audio(1, 1)
+    captured = models.ours.capture((1, 1, 16000))
+    with torch.inference_mode(), precision_set("float32"):
+        codes = models.eager.encode(audio).audio_codes
+        assert_same_codes(codes, captured.encode(audio).audio_codes)
+        assert_same_audio(models.eager.decode(codes).audio_values, captured.decode(codes).audio_values)
+    given = codes if call == "decode" else audio
+    compiles = not request.config.getoption("--eager-only")
+    theirs = getattr(models.eager, call)
+    contenders = _contenders(getattr(captured, call), theirs, "reduce-overhead", compiles)
+    _compare(benchmark, record_row, f"captured {call}", 1, 1, contenders, given)
 
 
 @pytest.mark.parametrize(("batch", "seconds"), [(1, 1), (1, 10)])
@@ -65,22 +84,26 @@ def test_bfloat16(record_half, models, batch, seconds):
     record_half(case, three_digits(ms["ours"]), three_digits(ms["eager"]), ratio, f"{signal_to_error:.1f}")
 
 
+def _contenders(
+    ours: Callable[..., Any], theirs: Callable[..., Any], mode: str, compiles: bool
+) -> dict[str, Callable[..., Any]]:
+    torch.compiler.reset()
+    contenders = {"ours": ours, "eager": theirs}
+    if compiles:
+        contenders["compiled"] = torch.compile(theirs, mode=mode)
+    return contenders
+
+
 def _compare(
     benchmark: Any,
     record_row: Callable[..., None],
     name: str,
     batch: int,
     seconds: int,
-    models: Models,
+    contenders: dict[str, Callable[..., Any]],
     given: Tensor,
-    compiles: bool,
 ) -> None:
     """Times a call of the three in turns; the first of each, which compiles, is not counted."""
-    torch.compiler.reset()
-    method = {"round trip": "forward"}.get(name, name)
-    contenders = {"ours": getattr(models.ours, method), "eager": getattr(models.eager, method)}
-    if compiles:
-        contenders["compiled"] = torch.compile(getattr(models.eager, method))
     spent: dict[str, list[float]] = {each: [] for each in contenders}
 
     def timed(each: str) -> None:

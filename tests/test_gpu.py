@@ -166,3 +166,18 @@ def test_streams_as_cuda_graphs(pair, speech, float32, options):
         for audio, wanted in zip(*(_heard(streams, expected) for streams in (graphs, plain)), strict=True):
             assert audio.shape == wanted.shape
             assert (audio - wanted).norm() < 2e-3 * wanted.norm()
+
+
+@pytest.mark.parametrize("name", ["hubert", "wavlm"])
+def test_captured_calls(pair, speech, float32, name):
+    """What the calls give, of every clip of that shape; and of the weights as they are."""
+    model = copy.deepcopy(pair(name).ours).cuda()
+    captured = model.capture((1, 1, 16000))
+    for _ in range(2):
+        for clip in speech[:32000].cuda().view(2, 1, 1, 16000):
+            with torch.inference_mode():
+                codes = model.encode(clip).audio_codes
+                assert captured.encode(clip).audio_codes.equal(codes)
+                torch.testing.assert_close(captured.decode(codes).audio_values, model.decode(codes).audio_values)
+        with torch.no_grad():
+            model.fc2.weight.mul_(2)

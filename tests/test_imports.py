@@ -24,7 +24,7 @@ LAYERS = (
     {"wavlm", "steps"},
     {"semantic", "initialization", "cuda_graph"},
     {"stream_rows"},
-    {"twin", "tiles"},
+    {"twin", "tiles", "call_graph"},
     {"model"},
     {"seeding", "swap", "convert", "container_xcodec", "container_npz", "stream_side"},
     {"container", "stream_encoder", "stream_decoder", "training.recipe", "training.spectral", "training.quantization"},

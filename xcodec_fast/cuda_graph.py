@@ -1,6 +1,9 @@
-"""A step of a stream as a CUDA graph: one launch instead of hundreds."""
+"""What is captured as a CUDA graph, one launch instead of hundreds; and so a step of a stream."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +38,37 @@ class Basis:
         return (multiplied, *weights_mark(tensor for _, _, tensor in self._weights))
 
 
+class Recording:
+    """A call on tensors that stay where they are, captured as a CUDA graph. out: what it returns, where it lies.
+
+    Args:
+        call: what is captured.
+        warm_up: run before, twice, so that kernels are compiled and what derives from weights is made.
+    """
+
+    def __init__(self, call: Callable[[], Any], warm_up: Callable[[], Any], device: torch.device) -> None:
+        self._device, self._graph = device, torch.cuda.CUDAGraph()
+        stream = torch.cuda.current_stream(device)
+        aside = torch.cuda.Stream(device)  # capture asks for a warm-up on another stream
+        aside.wait_stream(stream)
+        with torch.cuda.stream(aside):
+            for _ in range(2):
+                warm_up()
+        stream.wait_stream(aside)
+        capture = torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local")
+        with torch.cuda.device(device), kept_by_graph() as self._derived, capture:
+            self.out = call()
+
+    def replay(self) -> None:
+        with torch.cuda.device(self._device):
+            self._graph.replay()
+
+
 class StepGraph:
     """`step` for one shape of chunk, captured; a replay replaces the state's values where they lie.
 
     Args:
-        step: its kernels are compiled, and what it derives from weights is made, before the capture.
+        step: a part of the model, or the whole, as a stream's step.
         state: the tensors that this graph, and others of the same rows, read and write.
         chunk: an example of the input.
     """
@@ -48,19 +77,17 @@ class StepGraph:
         self._basis = Basis(step.model)
         self._chunk, self._valid = chunk.clone(), torch.zeros_like(state.seen)
         self._active = torch.zeros_like(state.seen, dtype=torch.bool)
-        self._graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.current_stream(chunk.device)
-        aside = torch.cuda.Stream(chunk.device)  # capture asks for a warm-up on another stream
-        aside.wait_stream(stream)
-        with torch.cuda.stream(aside):
-            for _ in range(2):
-                step(state, self._chunk, self._valid, self._active)
-        stream.wait_stream(aside)
-        capture = torch.cuda.graph(self._graph, stream=aside, capture_error_mode="thread_local")
-        with torch.cuda.device(chunk.device), kept_by_graph() as self._derived, capture:
-            self._out, after = step(state, self._chunk, self._valid, self._active)
+
+        def stepped() -> tuple[Tensor, StreamState]:
+            return step(state, self._chunk, self._valid, self._active)
+
+        def replaced() -> Tensor:
+            out, after = stepped()
             for tensor, new in zip(state.tensors(), after.tensors(), strict=True):
                 tensor.copy_(new)
+            return out
+
+        self._recording = Recording(replaced, stepped, chunk.device)
 
     def is_stale(self) -> bool:
         """Whether a new capture would be another."""
@@ -71,6 +98,5 @@ class StepGraph:
         self._chunk.copy_(chunk)
         self._valid.copy_(valid)
         self._active.copy_(active)
-        with torch.cuda.device(self._chunk.device):
-            self._graph.replay()
-        return self._out.clone()
+        self._recording.replay()
+        return self._recording.out.clone()

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from xcodec_fast import checks, tiles
 from xcodec_fast.acoustic import AcousticDecoder, AcousticEncoder
+from xcodec_fast.call_graph import CapturedXcodec
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.config_checks import as_checked_config
 from xcodec_fast.initialization import initialize
@@ -152,6 +153,15 @@ class XcodecModel(PretrainedModel):
         if self._wants_dict(return_dict):
             return XcodecOutput(audio_codes, audio_values, mask)
         return audio_codes, audio_values
+
+    def capture(self, shape: tuple[int, int, int], bandwidth: float | None = None) -> CapturedXcodec:
+        """`encode` and `decode` for audio of one shape `[B, 1, T]` as CUDA graphs, one launch each.
+
+        Raises ValueError where the model is not on a CUDA or ROCm device, and as `encode` does.
+        """
+        if self.device.type != "cuda":
+            raise ValueError(f"only calls on a CUDA device can be captured, but the model is on {self.device}")
+        return CapturedXcodec(self, shape, bandwidth)
 
     def latent(self, audio_codes: Tensor) -> Tensor:
         """Codes `[B, Q, F]` -> what the acoustic decoder takes, `[B, C, F]`."""
