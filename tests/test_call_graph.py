@@ -43,6 +43,16 @@ def test_they_give_what_the_calls_give(model, speech):
     assert Again.made == 2
 
 
+def test_captured_and_called_in_either_mode(model, speech):
+    clip = speech[None, None, :8000]
+    with torch.inference_mode():
+        captured = CapturedXcodec(model, (1, 1, 8000), None)
+    codes = captured.encode(clip).audio_codes
+    with torch.inference_mode():
+        assert captured.encode(clip).audio_codes.equal(codes)
+    assert captured.decode(codes).audio_values.equal(model.decode(codes).audio_values.detach())
+
+
 def test_changed_weights_are_captured_anew(model, speech):
     captured, clip = CapturedXcodec(model, (1, 1, 8000), None), speech[None, None, :8000]
     codes = captured.encode(clip).audio_codes

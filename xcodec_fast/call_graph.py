@@ -16,7 +16,9 @@ class CallGraph:
     """A function of one tensor, captured; and anew, at the next call, where the model has changed since."""
 
     def __init__(self, model: Any, function: Callable[[Tensor], Tensor], example: Tensor) -> None:
-        self._model, self._function, self._given = model, function, example.clone()
+        self._model, self._function = model, function
+        with torch.inference_mode(False):
+            self._given = example.clone()
         self._record()
 
     def _record(self) -> None:
@@ -24,7 +26,8 @@ class CallGraph:
             return self._function(self._given)
 
         self._basis = Basis(self._model)
-        with torch.no_grad():
+        # What is made in inference mode could be written there alone.
+        with torch.inference_mode(False), torch.no_grad():
             self._recording = Recording(call, call, self._given.device)
 
     def __call__(self, given: Tensor) -> Tensor:
