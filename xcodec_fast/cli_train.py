@@ -127,7 +127,7 @@ def _say(line: str, error: bool = False) -> None:
     try:
         print(printable(line), file=sys.stderr if error else sys.stdout, flush=True)
     except OSError:
-        lost = open(os.devnull, "w")  # noqa: SIM115
+        lost = open(os.devnull, "w")  # noqa: SIM115  (until the process ends)
         if error:
             sys.stderr = lost
         else:
