@@ -96,6 +96,16 @@ def test_importing_the_package_does_not_import(module):
     assert result.stdout.strip() == "False", result.stderr
 
 
+def test_loading_a_model_does_not_import_a_compiler():
+    """PyTorch's Python for the meta device does, for some operations, and takes most of a second to."""
+    result = _python(
+        "import sys, xcodec_fast\n"
+        "xcodec_fast.XcodecModel.from_pretrained('xcodec-tiny')\n"
+        "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+    )
+    assert result.stdout.strip() == "[]", result.stderr
+
+
 def test_every_file_opens_with_one_sentence_about_its_subject():
     for path in (
         *PACKAGE.glob("*.py"),
