@@ -46,7 +46,7 @@ class Search(NamedTuple):
 
 
 def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> Search:
-    """Blocks of `rvq.search` for N rows and codebooks of K entries of D values.
+    """Blocks of `rvq_search.search` for N rows and codebooks of K entries of D values.
 
     To 16 rows the codebook must come from memory as fast as it can, so it is spread over many small slices (128 of 8
     entries at K = 1024) and summed as a tree: rows x entries x depth products are at most 8,192, which is 64 registers
@@ -90,7 +90,7 @@ class Decode(NamedTuple):
 
 
 def rvq_decode(rows: int, channels: int) -> Decode:
-    """Blocks of `rvq.decode`: it waits for memory alone, so 1,024 sums a program, each thread with 8 of each table."""
+    """Blocks of `rvq_decode.decode`: it waits for memory alone; 1,024 sums a program, each thread with 8 of a table."""
     width = min(triton.next_power_of_2(channels), 256)
     return Decode(min(1024 // width, triton.next_power_of_2(rows), 8), width, 4)
 

@@ -32,9 +32,11 @@ def residual_codes(x: Tensor, codebooks: Sequence[Tensor], stages: int | None = 
     Q is `stages`, or all codebooks for None and where it is more.
     """
     if uses_triton(x, *codebooks):
-        from xcodec_fast.kernels import rvq
+        from xcodec_fast.kernels import rvq_search
 
-        return rvq.search(x.float(), derived(_stacked, *codebooks)[:stages], derived(_half_norms, *codebooks)[:stages])
+        return rvq_search.search(
+            x.float(), derived(_stacked, *codebooks)[:stages], derived(_half_norms, *codebooks)[:stages]
+        )
     codes = []
     for codebook in codebooks[:stages]:
         if onednn.suits([codebook], x):
@@ -65,9 +67,9 @@ def projected_sum(codes: Tensor, codebooks: Sequence[Tensor], projection: Any) -
         return linear(summed(codes, codebooks), projection)
 
     def kernels(weight: Tensor, bias: Tensor | None, *codebooks: Tensor) -> Tensor:
-        from xcodec_fast.kernels import rvq
+        from xcodec_fast.kernels import rvq_decode
 
-        return rvq.decode(codes, derived(_tables, weight, *codebooks)[: codes.shape[1]], bias)
+        return rvq_decode.decode(codes, derived(_tables, weight, *codebooks)[: codes.shape[1]], bias)
 
     def formula(weight: Tensor, bias: Tensor | None, *codebooks: Tensor) -> Tensor:
         return F.linear(summed(codes, codebooks), weight, bias)

@@ -1,4 +1,4 @@
-"""The search for the codes and the sum of their entries, against PyTorch in float64."""
+"""The search for the codes, against PyTorch in float64."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xcodec_fast.kernels import launch, rvq
+from xcodec_fast.kernels import launch, rvq_search
 from xcodec_fast.search import nearest_codes
 
 from .guards import MARGIN, Guards, between_nan
+from .test_rvq_decode import summed
 
 # N, then D, K, Q: powers of two and not, fewer values or entries than a block, one stage.
 SMALL = [(96, 37, 4), (7, 2, 4), (64, 64, 1)]
@@ -23,7 +24,7 @@ def half_norms(codebooks: Tensor) -> Tensor:
 
 
 def search(x: Tensor, codebooks: Tensor) -> Tensor:
-    return rvq.search(x, codebooks, half_norms(codebooks))
+    return rvq_search.search(x, codebooks, half_norms(codebooks))
 
 
 def naive(x: Tensor, codebooks: Tensor) -> Tensor:
@@ -175,7 +176,7 @@ def test_rows_of_nan_and_inf_stay_in_the_codebook_and_leave_others_alone(path, o
 def test_more_rows_than_a_chunk(total, path, device, monkeypatch):
     x, codebooks = make(total, 24, 21, 3, device)
     expected = search(x, codebooks)
-    monkeypatch.setattr(rvq, "CHUNK", 8)
+    monkeypatch.setattr(rvq_search, "CHUNK", 8)
     with Guards() as guards:
         assert torch.equal(search(x, codebooks), expected)
     assert max(buffer.numel() - 2 * MARGIN for buffer in guards.buffers[1:]) <= 3 * 8 * 24
@@ -196,9 +197,6 @@ def test_layouts_that_are_not_contiguous(device):
     wide = torch.randn(18, 48, device=device)
     wide[:, ::2] = x
     assert torch.equal(search(wide[:, ::2], codebooks), expected)
-    tables = torch.randn(3, 21, 10, device=device)
-    summed = rvq.decode(expected, tables)
-    assert torch.equal(rvq.decode(expected.t().contiguous().t(), tables.mT.contiguous().mT), summed)
 
 
 @pytest.mark.parametrize("name", ["x", "codebooks", "half_norms"])
@@ -208,7 +206,7 @@ def test_search_refuses_other_dtypes(name, dtype, device):
     given = {"x": x, "codebooks": codebooks, "half_norms": half_norms(codebooks)}
     given[name] = given[name].to(dtype)
     with pytest.raises(TypeError, match=f"{name} is {dtype}"):
-        rvq.search(**given)
+        rvq_search.search(**given)
 
 
 @pytest.mark.parametrize(
@@ -224,67 +222,18 @@ def test_search_refuses_other_dtypes(name, dtype, device):
 def test_search_refuses_other_shapes(name, shape, message, device):
     given = {"x": (3, 24), "codebooks": (2, 21, 24), "half_norms": (2, 21), name: shape}
     with pytest.raises(ValueError, match=message):
-        rvq.search(**{key: torch.zeros(size, device=device) for key, size in given.items()})
+        rvq_search.search(**{key: torch.zeros(size, device=device) for key, size in given.items()})
 
 
 def test_empty_axes_and_mixed_devices_are_refused(device):
     for shape in ((0, 21, 24), (2, 0, 24), (2, 21, 0)):
         with pytest.raises(ValueError, match="is 0"):
-            rvq.search(torch.zeros(3, shape[2]), torch.zeros(shape), torch.zeros(shape[:2]))
+            rvq_search.search(torch.zeros(3, shape[2]), torch.zeros(shape), torch.zeros(shape[:2]))
     x, codebooks = make(3, 24, 21, 2, device)
     with pytest.raises(ValueError, match="codebooks is on meta"):
-        rvq.search(x, codebooks.to("meta"), half_norms(codebooks))
+        rvq_search.search(x, codebooks.to("meta"), half_norms(codebooks))
     with pytest.raises(ValueError, match="not on meta"):
-        rvq.search(x.to("meta"), codebooks.to("meta"), half_norms(codebooks).to("meta"))
-
-
-def summed(codes: Tensor, tables: Tensor, bias: Tensor | None) -> Tensor:
-    """In float64."""
-    total = sum(table.double()[chosen] for table, chosen in zip(tables, codes.t(), strict=True))
-    assert isinstance(total, Tensor)
-    return total if bias is None else total + bias.double()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("rows", [1, 2, 15, 33])
-@pytest.mark.parametrize(("channels", "entries", "stages"), [(256, 16, 8), (300, 7, 3), (5, 37, 1)])
-def test_decode_sums_the_entries(dtype, rows, channels, entries, stages, order, device, guards):
-    torch.manual_seed(0)
-    codes = torch.randint(0, entries, (rows, stages), device=device)
-    tables = between_nan(torch.randn(stages, entries, channels, device=device).to(dtype))
-    bias = between_nan(torch.randn(channels, device=device).to(dtype))
-    for given in (bias, None):
-        out = rvq.decode(codes, tables, given)
-        assert out.dtype == dtype
-        expected = summed(codes, tables, given)
-        # Summed in float32 and rounded once: half a unit of the dtype.
-        tolerance = 6e-4 if dtype == torch.float16 else 1e-6
-        assert ((out - expected).abs() <= tolerance * expected.abs().clamp(min=1)).all()
-    assert len(guards.buffers) == 2
-
-
-def test_decode_marks_the_rows_of_unknown_codes(device):
-    codes = torch.tensor([[0, 1], [2, 21], [-1, 3], [20, 20]], device=device)
-    out = rvq.decode(codes, torch.ones(2, 21, 12, device=device))
-    assert out.isnan().all(1).tolist() == [False, True, True, False]
-    assert out[[0, 3]].eq(2).all()
-    assert rvq.decode(codes[:0], torch.ones(2, 21, 12, device=device)).shape == (0, 12)
-
-
-def test_decode_refuses(device):
-    codes, tables = torch.zeros(3, 2, dtype=torch.int64, device=device), torch.zeros(2, 21, 12, device=device)
-    with pytest.raises(TypeError, match=r"int64, not torch\.int32"):
-        rvq.decode(codes.int(), tables)
-    with pytest.raises(TypeError, match=r"not torch\.float64"):
-        rvq.decode(codes, tables.double())
-    with pytest.raises(TypeError, match=r"dtype torch\.float32, not torch\.float16"):
-        rvq.decode(codes, tables, torch.zeros(12, device=device).half())
-    with pytest.raises(ValueError, match=r"tables is \[Q, K, C\] \(N = 3, Q = 2\), not \[3, 21, 12\]"):
-        rvq.decode(codes, tables[[0, 0, 1]])
-    with pytest.raises(ValueError, match=r"bias is \[C\] .*, not \[11\]"):
-        rvq.decode(codes, tables, torch.zeros(11, device=device))
-    with pytest.raises(ValueError, match="tables is on meta"):
-        rvq.decode(codes, tables.to("meta"))
+        rvq_search.search(x.to("meta"), codebooks.to("meta"), half_norms(codebooks).to("meta"))
 
 
 @pytest.mark.parametrize("backend", ["cuda", "hip"])

@@ -1,6 +1,6 @@
-"""Residual vector quantization: the search for the codes, and the sum of their entries.
+"""The search for the codes of a residual vector quantizer.
 
-Search. With r_0 = x, stage q = 0 .. Q-1 of each row picks the nearest entry of its codebook and subtracts it:
+With r_0 = x, stage q = 0 .. Q-1 of each row picks the nearest entry of its codebook and subtracts it:
 
     code_q = argmin_k (|E_qk|^2 / 2 - r_q . E_qk),    r_(q+1) = r_q - E_q[code_q];    ties go to the lowest k.
 
@@ -24,8 +24,6 @@ H200 at D = K = 1024, Q = 8: 1 row 30 us, 8 to 16 rows 40 us, 64 rows 80 to 95, 
 ops), 25,000 rows 4.5 to 7 ms (12 ms). One launch for all stages would need a row's tile to see the whole codebook in
 one program: a constant 1.7 ms from 65 to 8,448 rows. Tables of the entries' products save 15 us a step but take 48 MB
 and lose accuracy as residuals shrink.
-
-Decode. out = bias + sum_q T_q[code_q], the tables being the codebooks themselves or a linear layer's image of them.
 """
 
 from __future__ import annotations
@@ -36,6 +34,7 @@ import triton.language as tl
 from torch import Tensor
 
 from xcodec_fast.kernels import launch
+from xcodec_fast.kernels.shapes import check_shapes
 
 # Rows searched at once: bounds the residuals at 256 MB and the keys at 16 MB (D = K = 1024, Q = 8).
 CHUNK = 32768
@@ -156,31 +155,12 @@ def _search_codes(keys, codes, n, Q: tl.constexpr, P: tl.constexpr, ROWS: tl.con
     tl.store(codes + rows * Q + stage, code, mask=m_rows)
 
 
-def _check_shapes(function: str, **arguments: tuple[Tensor, str]) -> None:
-    """Raise ValueError unless all tensors are on one device and have the named sizes, the same name the same size."""
-    sizes: dict[str, int] = {}
-    device = next(iter(arguments.values()))[0].device
-    for name, (tensor, names) in arguments.items():
-        expected = names.split()
-        fits = tensor.dim() == len(expected) and all(
-            sizes.setdefault(axis, size) == size for axis, size in zip(expected, tensor.shape, strict=True)
-        )
-        if not fits:
-            known = ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
-            raise ValueError(f"{function}: {name} is [{', '.join(expected)}] ({known}), not {list(tensor.shape)}")
-        if tensor.device != device:
-            raise ValueError(f"{function}: {name} is on {tensor.device}, the others on {device}")
-    for axis, size in sizes.items():
-        if size == 0 and axis != "N":
-            raise ValueError(f"{function}: {axis} is 0")
-
-
 def search(x: Tensor, codebooks: Tensor, half_norms: Tensor) -> Tensor:
     """The codes of every stage. Whatever the input, they are in [0, K).
 
     x: `[N, D]`; codebooks: `[Q, K, D]`; half_norms, |E|^2 / 2: `[Q, K]`; all float32 -> codes `[N, Q]`, int64.
     """
-    _check_shapes("search", x=(x, "N D"), codebooks=(codebooks, "Q K D"), half_norms=(half_norms, "Q K"))
+    check_shapes("search", x=(x, "N D"), codebooks=(codebooks, "Q K D"), half_norms=(half_norms, "Q K"))
     for name, tensor in (("x", x), ("codebooks", codebooks), ("half_norms", half_norms)):
         if tensor.dtype != torch.float32:
             raise TypeError(f"search compares distances in float32: {name} is {tensor.dtype}")
@@ -225,78 +205,3 @@ def search(x: Tensor, codebooks: Tensor, half_norms: Tensor) -> Tensor:
                 keys, codes[start : start + n], n, Q=stages, P=slices, ROWS=blocks.rows, KEYS=blocks.keys
             )
     return codes
-
-
-@triton.jit(do_not_specialize=["n"])
-def _decode(
-    codes,
-    tables,
-    bias,
-    out,
-    n,
-    Q: tl.constexpr,
-    K: tl.constexpr,
-    C: tl.constexpr,
-    BIAS: tl.constexpr,
-    ROWS: tl.constexpr,
-    CHANNELS: tl.constexpr,
-):
-    """Grid (row tiles, channel tiles). codes: `[n, Q]`; tables: `[Q, K, C]`; bias: `[C]`; out: `[n, C]`."""
-    o_rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    o_channels = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    m_rows = o_rows < n
-    m_channels = o_channels < C
-    total = tl.zeros((ROWS, CHANNELS), tl.float32)
-    for q in tl.static_range(Q):
-        code = tl.load(codes + o_rows * Q + q, mask=m_rows, other=0)
-        known = (code >= 0) & (code < K)
-        entry = tl.load(
-            tables + (tl.cast(q, tl.int64) * K + code)[:, None] * C + o_channels[None, :],
-            mask=(m_rows & known)[:, None] & m_channels[None, :],
-            other=float("nan"),
-        )
-        total += entry.to(tl.float32)
-    if BIAS:
-        total += tl.load(bias + o_channels, mask=m_channels, other=0.0).to(tl.float32)[None, :]
-    p_out = out + o_rows[:, None] * C + o_channels[None, :]
-    tl.store(p_out, total.to(out.dtype.element_ty), mask=m_rows[:, None] & m_channels[None, :])
-
-
-def decode(codes: Tensor, tables: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The sum of the codes' table rows, and the bias, summed in float32. A code outside [0, K) gives a row of NaN.
-
-    codes: `[N, Q]`, int64; tables: `[Q, K, C]`, float32, float16 or bfloat16; bias: `[C]` of the same dtype ->
-    `[N, C]`, in the tables' dtype.
-    """
-    _check_shapes("decode", codes=(codes, "N Q"), tables=(tables, "Q K C"))
-    if codes.dtype != torch.int64:
-        raise TypeError(f"decode takes codes as int64, not {codes.dtype}")
-    if tables.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-        raise TypeError(f"decode takes tables in float32, float16 or bfloat16, not {tables.dtype}")
-    if bias is not None:
-        _check_shapes("decode", tables=(tables, "Q K C"), bias=(bias, "C"))
-        if bias.dtype != tables.dtype:
-            raise TypeError(f"decode takes a bias of the tables' dtype {tables.dtype}, not {bias.dtype}")
-    codes, tables = codes.contiguous(), tables.contiguous()
-    (total, stages), (_, entries, channels) = codes.shape, tables.shape
-    out = torch.empty((total, channels), dtype=tables.dtype, device=codes.device)
-    if total == 0:
-        return out
-    launch.chip(codes.device)
-    blocks = launch.rvq_decode(total, channels)
-    with torch.cuda.device_of(codes):
-        _decode[(triton.cdiv(total, blocks.rows), triton.cdiv(channels, blocks.channels))](
-            codes,
-            tables,
-            tables if bias is None else bias.contiguous(),
-            out,
-            total,
-            Q=stages,
-            K=entries,
-            C=channels,
-            BIAS=bias is not None,
-            ROWS=blocks.rows,
-            CHANNELS=blocks.channels,
-            num_warps=blocks.warps,
-        )
-    return out
