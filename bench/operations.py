@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec_fast import XcodecConfig, XcodecModel, functional, search
-from xcodec_fast.acoustic import ResidualUnit
+from xcodec_fast.residual_units import ResidualUnit
 
 
 class Snake(nn.Module):

@@ -31,6 +31,12 @@ transformers.utils.logging.set_verbosity_error()
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1))
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What a test draws is the same in every order of the tests."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def speech() -> Tensor:
     """The bundled speech clip, `[T]` at 16 kHz."""

@@ -14,11 +14,11 @@ ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
     {"plain"},
-    {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole", "raw_pipe", "mel"},
+    {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole", "raw_pipe", "mel", "frames"},
     {"onednn"},
     {"hub", "codes_info", "audio", "functional", "semantic_functional", "linears", "pcm", "resampling", "chunk_codes"},
-    {"config", "lines", "search"},
-    {"checks", "config_checks", "checkpoint", "quantizer", "features", "plot", "metrics"},
+    {"config", "lines", "search", "ways"},
+    {"checks", "config_checks", "checkpoint", "quantizer", "features", "plot", "metrics", "residual_units"},
     {"acoustic", "front_end", "pretrained", "rows"},
     {"hubert"},
     {"wavlm", "steps"},

@@ -11,6 +11,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from xcodec_fast.frames import whole_frames_pad
 from xcodec_fast.intervals import Interval
 
 
@@ -40,7 +41,7 @@ def chunk_codes(
 
 
 def _acoustic(model: Any, window: Tensor, own: Interval | None, first: int, last: int) -> Tensor:
-    hop, encoder, pad = model.config.hop_length, model.acoustic_encoder, model.whole_frames_pad
+    hop, encoder, pad = model.config.hop_length, model.acoustic_encoder, whole_frames_pad(model)
     frames = window.shape[-1] // hop
     before, after = encoder.context()
     low, high = max(0, first - before), min(frames, last + after)

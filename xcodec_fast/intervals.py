@@ -10,7 +10,7 @@ alone: the zeros are the padding that the row would have had.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -31,6 +31,12 @@ class Interval:
         """bool `[B, positions]`."""
         i = torch.arange(positions, device=self.start.device)
         return (i >= self.start[:, None]) & (i < (self.start + self.length)[:, None])
+
+
+def from_zero(lengths: Sequence[int], device: torch.device) -> Interval:
+    """A row's first positions, so many each."""
+    length = torch.tensor(lengths, device=device)
+    return Interval(torch.zeros_like(length), length)
 
 
 def keep(x: Tensor, interval: Interval | None) -> Tensor:

@@ -124,12 +124,14 @@ class Walk:
         self.left = self.right = lag * stride + int(conv.padding[0])
         return y, s
 
-    def unit(self, x: Tensor, s: Tensor, unit: Any, alpha: Tensor, keep_x: bool) -> tuple[Any, Any]:
+    def unit(
+        self, x: Tensor, s: Tensor, conv1: nn.Conv1d, alpha2: Tensor, conv2: nn.Conv1d, alpha: Tensor, keep_y: bool
+    ) -> tuple[Any, Any]:
         """`functional.residual_unit` of the stream."""
-        extent = self._extent(unit.conv1)
+        extent = self._extent(conv1)
         skip = self.take(x, *extent)
-        _, h = self._conv(s, unit.conv1, extent, unit.snake2.alpha, False)
-        return conv1d(h, unit.conv2, skip=skip, then=alpha, keep_y=keep_x)
+        _, h = self._conv(s, conv1, extent, alpha2, False)
+        return conv1d(h, conv2, skip=skip, then=alpha, keep_y=keep_y)
 
     def state(self) -> StreamState:
         """After the step."""

@@ -15,8 +15,9 @@ from xcodec_fast.acoustic import AcousticDecoder, AcousticEncoder
 from xcodec_fast.call_graph import CapturedXcodec
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.config_checks import as_checked_config
+from xcodec_fast.frames import acoustic_pad, frame_counts
 from xcodec_fast.initialization import initialize
-from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.intervals import Interval, from_zero, keep
 from xcodec_fast.linears import linear
 from xcodec_fast.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
 from xcodec_fast.pretrained import PretrainedModel
@@ -169,11 +170,6 @@ class XcodecModel(PretrainedModel):
         latent = projected_sum(codes, self.quantizer.codebooks, self.fc2)
         return latent.unflatten(0, (audio_codes.shape[0], -1)).transpose(1, 2)
 
-    @property
-    def whole_frames_pad(self) -> int:
-        """`_acoustic_pad` of clips of whole frames, which depends on T mod hop alone."""
-        return self._acoustic_pad(self.config.hop_length, self._semantic_frames(self.config.hop_length))
-
     def stream_windows(self, streaming: StreamSettings) -> Windows:
         """Settings in this model's frames. Raises TypeError and ValueError where they are none."""
         if not isinstance(streaming, StreamSettings):
@@ -190,7 +186,7 @@ class XcodecModel(PretrainedModel):
     ) -> Tensor:
         """Codes `[B, Q, F]`, 0 past each row's own frames; of windows, where there are any."""
         bandwidth = checks.chosen_bandwidth(bandwidth, self.config.target_bandwidths)
-        frames = self._frames(rows)
+        frames = frame_counts(self, rows.lengths)
         if self._reads_values(check):
             checks.check_finite(rows.audio)
         with torch.no_grad():
@@ -201,14 +197,14 @@ class XcodecModel(PretrainedModel):
                 return pad_sequence(codes, batch_first=True).transpose(1, 2)
             embeddings = self._embed_unequal(rows, frames) if rows.unequal else self._embed(rows.audio)
             audio_codes = self.quantizer.encode(embeddings, bandwidth).transpose(0, 1)
-        return keep(audio_codes, _from_zero(frames, self.device)) if rows.unequal else audio_codes
+        return keep(audio_codes, from_zero(frames, self.device)) if rows.unequal else audio_codes
 
     def _codes_mask(self, rows: Rows, audio_codes: Any) -> Tensor | None:
         """bool `[B, F]`, each row's own frames; None where the caller gave no lengths."""
         if not rows.named:
             return None
         checks.check_codes(audio_codes, self.config.num_quantizers, self.device)
-        return _from_zero(self._frames(rows), self.device).own(audio_codes.shape[2])
+        return from_zero(frame_counts(self, rows.lengths), self.device).own(audio_codes.shape[2])
 
     def _extract_semantic_features(self, input_values: Tensor, own: Interval | None = None) -> Tensor:
         """Audio `[B, 1, T]`, padded by hop / 2 on each side, -> mean hidden states `[B, F, C]`, without gradient.
@@ -221,59 +217,25 @@ class XcodecModel(PretrainedModel):
     def _embed(self, audio: Tensor) -> Tensor:
         """Audio `[B, 1, T]` -> what is quantized, `[B, D, F]`."""
         semantic = self.encoder_semantic(self._extract_semantic_features(audio).transpose(1, 2))
-        pad = self._acoustic_pad(audio.shape[2], semantic.shape[2])
+        pad = acoustic_pad(self, audio.shape[2], semantic.shape[2])
         return self.fuse(self.acoustic_encoder(F.pad(audio, (pad, pad))), semantic)
 
     def _embed_unequal(self, rows: Rows, frames: Sequence[int]) -> Tensor:
         """Rows of unequal lengths -> what is quantized, `[B, D, F]`; the acoustic padding differs from row to row."""
         around = 2 * self.pad
-        own = _from_zero([length + around for length in rows.lengths], self.device)
+        own = from_zero([length + around for length in rows.lengths], self.device)
         features = self._extract_semantic_features(rows.audio, own)
         semantic = self.encoder_semantic(features.transpose(1, 2), self.semantic_model.feature_extractor.through(own))
 
-        pads = [self._acoustic_pad(*row) for row in zip(rows.lengths, frames, strict=True)]
+        pads = [acoustic_pad(self, *row) for row in zip(rows.lengths, frames, strict=True)]
         padded = torch.tensor(pads, device=self.device)[:, None, None] > 0
         audio = torch.where(padded, F.pad(rows.audio, (self.pad, self.pad)), F.pad(rows.audio, (0, around)))
-        own = _from_zero([length + 2 * pad for length, pad in zip(rows.lengths, pads, strict=True)], self.device)
+        own = from_zero([length + 2 * pad for length, pad in zip(rows.lengths, pads, strict=True)], self.device)
         return self.fuse(self.acoustic_encoder(audio, own)[..., : semantic.shape[2]], semantic)
 
     def fuse(self, acoustic: Tensor, semantic: Tensor) -> Tensor:
         """The features of both branches, `[B, C, F]` each, -> what is quantized, `[B, D, F]`."""
         return linear(torch.cat([acoustic, semantic], 1).transpose(1, 2), self.fc).transpose(1, 2)
-
-    def _frames(self, rows: Rows) -> list[int]:
-        """Each row's frames. Raises ValueError naming a row that is too short for one."""
-        frames = [self._semantic_frames(length) for length in rows.lengths]
-        for row, (samples, count) in enumerate(zip(rows.lengths, frames, strict=True)):
-            if count < 1:
-                raise ValueError(
-                    f"row {row} of input_values has {samples} samples, but a frame needs at least {self._shortest()}"
-                )
-        return frames
-
-    def _semantic_frames(self, samples: int) -> int:
-        front_end = self.semantic_model.feature_extractor
-        return self.encoder_semantic.output_length(front_end.output_length(samples + 2 * self.pad))
-
-    def _acoustic_pad(self, samples: int, frames: int) -> int:
-        """Padding on each side that makes the acoustic branch as long as the semantic one.
-
-        At the default config 0, but hop / 2 where T mod hop is in 80..311.
-        """
-        for pad in (0, self.pad):
-            if self.acoustic_encoder.output_length(samples + 2 * pad) == frames:
-                return pad
-        raise ValueError(
-            f"{samples} samples give {frames} semantic frames, but "
-            f"{self.acoustic_encoder.output_length(samples)} acoustic ones: the config's strides and kernels do not fit"
-        )
-
-    def _shortest(self) -> int:
-        """The fewest samples that give a frame: 80 at the default config."""
-        samples = 1
-        while self._semantic_frames(samples) < 1:
-            samples += 1
-        return samples
 
     def _windows(self, streaming: StreamSettings | None, window_batch: int | None) -> Windows | None:
         if streaming is None:
@@ -291,11 +253,6 @@ class XcodecModel(PretrainedModel):
 
     def _wants_dict(self, return_dict: bool | None) -> bool:
         return self.config.return_dict if return_dict is None else return_dict
-
-
-def _from_zero(lengths: Sequence[int], device: torch.device) -> Interval:
-    length = torch.tensor(lengths, device=device)
-    return Interval(torch.zeros_like(length), length)
 
 
 def require_model(model: Any) -> None:

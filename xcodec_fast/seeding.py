@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from xcodec_fast.acoustic import Snake1d
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.quantizer import ResidualVectorQuantizer
+from xcodec_fast.residual_units import Snake1d
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xcodec_fast.acoustic import AcousticEncoder
 from xcodec_fast.chunk_codes import chunk_codes
+from xcodec_fast.frames import whole_frames_pad
 from xcodec_fast.intervals import Interval, keep
 from xcodec_fast.lines import Extent, StreamState, Walk, inputs_read
 from xcodec_fast.windows import Windows
@@ -93,7 +94,7 @@ class EncodeStep(Step):
         self.windows, self.bandwidth = windows, bandwidth
         self.chunk, self.lag, self.first = windows.chunk, windows.lookahead, windows.first
         self.unit = model.config.hop_length
-        if windows.left >= model.acoustic_encoder.context()[0] and model.whole_frames_pad == 0:
+        if windows.left >= model.acoustic_encoder.context()[0] and whole_frames_pad(model) == 0:
             self.extents = encoder_extents(model.acoustic_encoder, windows.lookahead)
 
     def _example(self) -> Tensor:

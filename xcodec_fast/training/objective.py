@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xcodec_fast.frames import whole_frames_pad
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.training.intelligibility import IntelligibilityLoss
 from xcodec_fast.training.quantization import LearningQuantizer
@@ -81,7 +82,7 @@ class Objective:
         """Audio -> semantic features `[B, C, F]`, and embeddings `[B, D, F]`."""
         model = self.model
         features = model._extract_semantic_features(audio).transpose(1, 2)
-        pad = model.whole_frames_pad
+        pad = whole_frames_pad(model)
         return features, model.fuse(encode(F.pad(audio, (pad, pad))), model.encoder_semantic(features))
 
     def _stages(self, rows: int) -> Tensor:
