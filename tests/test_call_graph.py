@@ -65,6 +65,36 @@ def test_changed_weights_are_captured_anew(model, speech):
     assert Again.made == 3
 
 
+def test_a_capture_that_fails_is_made_at_the_next_call(model, speech, monkeypatch):
+    captured, clip = CapturedXcodec(model, (1, 1, 8000), None), speech[None, None, :8000]
+    codes = captured.encode(clip).audio_codes
+    before = captured.decode(codes).audio_values
+    with torch.no_grad():
+        model.acoustic_decoder.conv2.weight.mul_(2)
+        model.acoustic_decoder.conv2.bias.mul_(2)
+
+    def fails(*given):
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(call_graph, "Recording", fails)
+        for _ in range(2):
+            with pytest.raises(torch.OutOfMemoryError):
+                captured.decode(codes)
+    torch.testing.assert_close(captured.decode(codes).audio_values, 2 * before)
+
+
+def test_a_model_of_another_type_is_captured_anew(model, speech):
+    captured, clip = CapturedXcodec(model, (1, 1, 8000), None), speech[None, None, :8000]
+    model.double()
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"the model is torch\.float64"):
+            captured.encode(clip)
+    assert captured.encode(clip.double()).audio_codes.equal(model.encode(clip.double()).audio_codes)
+    with pytest.raises(ValueError, match=r"captured takes torch\.float64 alone"):
+        captured.encode(clip)
+
+
 def test_other_inputs_are_refused(model):
     captured = CapturedXcodec(model, (1, 1, 8000), None)
     with pytest.raises(ValueError, match=r"shape is \[1, 1, 8001\], but what was captured takes \[1, 1, 8000\] alone"):

@@ -218,3 +218,20 @@ def test_a_mark_tells_of_changes():
     marks.append(weights_mark([weight]))
     assert len(set(marks)) == 3
     assert weights_mark([weight]) == marks[-1]
+
+
+def test_an_optimizer_drops_what_derives_from_its_own_parameters_and_from_views_of_them():
+    whole = torch.nn.Parameter(torch.ones(2, 12))
+    with torch.no_grad():
+        part, other = whole[1].view(2, 3, 2), torch.nn.Parameter(torch.ones(2, 3, 2))
+        kept, dropped, marks = (
+            derived(by_taps, other),
+            derived(by_taps, part),
+            [weights_mark([t]) for t in (other, part)],
+        )
+    whole.grad = torch.ones_like(whole)
+    torch.optim.SGD([whole], lr=0.1, fused=True).step()
+    with torch.no_grad():
+        assert derived(by_taps, other) is kept
+        assert derived(by_taps, part) is not dropped
+    assert [weights_mark([t]) == mark for t, mark in zip((other, part), marks, strict=True)] == [True, False]

@@ -52,6 +52,18 @@ def restored(model):
     return restore(copy.deepcopy(model))
 
 
+def test_a_subclass_with_a_method_of_its_own_is_refused(reference):
+    class Louder(transformers.XcodecModel):
+        def decode(self, *args, **kwargs):
+            return super().decode(*args, **kwargs)
+
+    model = reference()
+    model.__class__ = Louder
+    with pytest.raises(TypeError, match="Louder has decode of its own"):
+        accelerate(model)
+    assert "encode" not in vars(model)
+
+
 def test_calls_return_what_the_references_do(reference, clip):
     model = reference()
     with torch.inference_mode():

@@ -42,3 +42,19 @@ def test_usage_example(checkpoint, speech, tmp_path, placement):
     assert audio_values.shape == expected.audio_values.shape
     assert audio_values.requires_grad  # as in the reference: the example has no no_grad
     assert soundfile.info(tmp_path / "reconstruction.wav").frames == 30080
+
+
+def test_codes_lie_in_memory_as_the_references_do(pair, speech):
+    """Callers flatten them by `view`."""
+    for batch in (1, 2):
+        clips = speech[: 16000 * batch].view(batch, 1, -1)
+        codes, expected = (model.encode(clips).audio_codes for model in (pair("hubert").ours, pair("hubert").reference))
+        assert codes.stride() == expected.stride()
+
+
+def test_a_model_loaded_in_inference_mode_is_of_use_outside(speech):
+    with torch.inference_mode():
+        model = XcodecModel.from_pretrained("xcodec-tiny")
+    codes = model.encode(speech[None, None, :8000]).audio_codes
+    model.decode(codes).audio_values.square().sum().backward()
+    assert model.acoustic_decoder.conv2.weight.grad is not None

@@ -17,28 +17,31 @@ class CallGraph:
 
     def __init__(self, model: Any, function: Callable[[Tensor], Tensor], example: Tensor) -> None:
         self._model, self._function = model, function
-        with torch.inference_mode(False):
-            self._given = example.clone()
-        self._record()
+        self._record(example)
 
-    def _record(self) -> None:
-        def call() -> Tensor:
-            return self._function(self._given)
-
-        self._basis = Basis(self._model)
+    def _record(self, example: Tensor) -> None:
         # What is made in inference mode could be written there alone.
         with torch.inference_mode(False), torch.no_grad():
-            self._recording = Recording(call, call, self._given.device)
+            given = example.clone()
+            basis = Basis(self._model)
+
+            def call() -> Tensor:
+                return self._function(given)
+
+            recording = Recording(call, call, given.device)
+        self._given, self._basis, self._recording = given, basis, recording
 
     def __call__(self, given: Tensor) -> Tensor:
-        """The result, as a copy. Raises ValueError on an input unlike the example."""
-        for what in ("shape", "dtype", "device"):
-            value, wanted = getattr(given, what), getattr(self._given, what)
-            if value != wanted:
-                shown = [list(each) if what == "shape" else each for each in (value, wanted)]
-                raise ValueError(f"the input's {what} is {shown[0]}, but what was captured takes {shown[1]} alone")
+        """The result, as a copy. Raises ValueError on an input unlike the example, and as the function does."""
+        if given.shape != self._given.shape:
+            raise ValueError(
+                f"the input's shape is {list(given.shape)}, but what was captured takes {list(self._given.shape)} alone"
+            )
         if self._basis.has_changed():
-            self._record()
+            self._record(given)
+        for what in ("dtype", "device"):
+            if (value := getattr(given, what)) != (wanted := getattr(self._given, what)):
+                raise ValueError(f"the input's {what} is {value}, but what was captured takes {wanted} alone")
         with torch.no_grad():
             self._given.copy_(given)
             self._recording.replay()
@@ -49,7 +52,7 @@ class CapturedXcodec:
     """`encode` and `decode` of a model for inputs of one shape, without gradients and without a look at values.
 
     For latency: a clip of a second is hundreds of launches, which take the host longer than the device. Made by
-    `XcodecModel.capture`. Not for two threads at once: both calls reuse their memory.
+    `XcodecModel.capture`. Not for two threads or CUDA streams at once: calls reuse their memory. Hooks are not called.
     """
 
     def __init__(self, model: Any, shape: tuple[int, int, int], bandwidth: float | None) -> None:

@@ -9,33 +9,34 @@ import torch
 from torch import Tensor, nn
 
 from xcodec_fast.derived import kept_by_graph, weights_mark
-from xcodec_fast.dispatch import precision
+from xcodec_fast.dispatch import arithmetic
 from xcodec_fast.lines import StreamState
+from xcodec_fast.plain import all_modules
 from xcodec_fast.steps import Step
 
 
 class Basis:
-    """What a capture takes from a model: its tensors, what is derived from them, and how float32 is multiplied."""
+    """What a capture takes from a model: its tensors, what is derived from them, and how operations are carried out.
+
+    Hooks are not part of it: a replay calls none.
+    """
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._weights = [
-            (owner, name, tensor)
-            for module in model.modules()
-            for owner in (module._parameters, module._buffers)
-            for name, tensor in owner.items()
-            if tensor is not None
-        ]
+        owners = (
+            each for module in all_modules(model) for each in (module._modules, module._parameters, module._buffers)
+        )
+        self._owners = [(owner, list(owner.values())) for owner in owners if owner]
+        self._tensors = [value for _, values in self._owners for value in values if isinstance(value, Tensor)]
         self._mark = self._marked()
 
     def has_changed(self) -> bool:
-        """Whether the model is another since."""
-        replaced = any(owner.get(name) is not tensor for owner, name, tensor in self._weights)
+        """Whether a capture would take something else by now."""
+        # By identity, and by maps: a captured step waits for this (0.3 ms for the default model's 454 tensors).
+        replaced = any([*map(id, owner.values())] != [*map(id, values)] for owner, values in self._owners)
         return replaced or self._marked() != self._mark
 
     def _marked(self) -> tuple[object, ...]:
-        multiplied = precision(next(self._model.parameters()))
-        return (multiplied, *weights_mark(tensor for _, _, tensor in self._weights))
+        return *arithmetic(self._tensors[0]), *weights_mark(self._tensors)
 
 
 class Recording:

@@ -10,27 +10,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 from torch.utils.weak import TensorWeakRef, WeakTensorKeyDictionary
 
 from xcodec_fast.plain import why_not_plain
 
-_optimizer_steps = 0
-_forgotten = 0  # times that something was dropped by `forget_derived` or `forget_derived_from`
+_ALL = 0  # no tensor's id
+# Times that a tensor, by its id, was said to have changed. An id that comes again with another tensor does no harm: a
+# mark is compared with later ones of the same tensors.
+_told: dict[int, int] = {}
 
 
-def _count_step(*_: Any) -> None:
-    global _optimizer_steps
-    _optimizer_steps += 1
+def _tell(ids: Iterable[int]) -> None:
+    for each in ids:
+        _told[each] = _told.get(each, 0) + 1
+
+
+def _stepped(optimizer: Optimizer, *_: Any) -> None:
+    forget_derived_from(parameter for group in optimizer.param_groups for parameter in group["params"])
 
 
 # A fused optimizer writes parameters without counting a version.
-register_optimizer_step_post_hook(_count_step)
-
-
-def _count_forgetting() -> None:
-    global _forgotten
-    _forgotten += 1
+register_optimizer_step_post_hook(_stepped)
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,10 @@ class _Entry:
     sources: tuple[TensorWeakRef, ...]
     held: tuple[Tensor, ...]  # the sources' memory, so that no other tensor can come to lie at its address
     versions: tuple[int, ...]
-    steps: int
 
     def is_fresh(self, sources: tuple[Tensor, ...]) -> bool:
         return (
-            self.steps == _optimizer_steps
-            and len(sources) == len(self.sources)
+            len(sources) == len(self.sources)
             and all(now is then() for now, then in zip(sources, self.sources, strict=True))
             and all(now.data_ptr() == then.data_ptr() for now, then in zip(sources, self.held, strict=True))
             and self.versions == tuple(source._version for source in sources)
@@ -60,7 +59,8 @@ def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
     """compute(*sources), a named function; where no gradient is asked for, once while the sources stay as they are.
 
     It is computed anew after an in-place change, an optimizer step, an assignment, `.to()`, and a load. A change
-    through `parameter.data` leaves no trace that could be seen: call `forget_derived()` after it.
+    through `parameter.data` leaves no trace that could be seen: call `forget_derived()` after it. As with parameters
+    themselves, what changes one on a CUDA stream waits for the others that read it.
     """
     kept = _kept.get()
     if kept is not None and _is_captured(sources):
@@ -83,7 +83,7 @@ def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
             value = compute(*sources).detach()
         if value.is_cuda:  # a reader on another stream would not wait for this one
             torch.cuda.current_stream(value.device).synchronize()
-        entry = entries[name] = _Entry(value, references, held, versions, _optimizer_steps)
+        entry = entries[name] = _Entry(value, references, held, versions)
     return entry.value
 
 
@@ -107,28 +107,32 @@ def kept_by_graph() -> Iterator[list[Tensor]]:
 
 
 def weights_mark(tensors: Iterable[Tensor]) -> tuple[Any, ...]:
-    """Differs from an earlier one where a tensor was changed or moved since.
+    """Differs from an earlier one of these tensors where one was changed or moved since.
 
     A change that leaves no trace counts once it was told of: by an optimizer's step, `forget_derived` or
-    `forget_derived_from`, on whichever tensors.
+    `forget_derived_from`.
     """
-    seen = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
-    return (_optimizer_steps, _forgotten, *seen)
+    return _told.get(_ALL, 0), *((t.data_ptr(), _version(t), _told.get(id(t)), _told.get(id(t._base))) for t in tensors)
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def forget_derived() -> None:
     """Drops everything that was derived."""
-    _count_forgetting()
+    _tell([_ALL])
     _entries.clear()
 
 
 def forget_derived_from(tensors: Iterable[Tensor]) -> None:
-    """Drops what was derived from any of these."""
-    _count_forgetting()
+    """Drops what was derived from any of these, or from views of them, as sharded training's parameters are."""
     left = {id(tensor) for tensor in tensors}
+    _tell(left)
     for entries in list(_entries.values()):
         for name, entry in list(entries.items()):
-            if any(id(source()) in left for source in entry.sources):
+            sources = (source for reference in entry.sources if (source := reference()) is not None)
+            if any(id(source) in left or id(source._base) in left for source in sources):
                 del entries[name]
 
 

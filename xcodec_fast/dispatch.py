@@ -125,6 +125,12 @@ def precision(x: Tensor) -> str:
     return "tf32" if _allows_tf32() else "tf32x3"
 
 
+def arithmetic(x: Tensor) -> tuple[object, ...]:
+    """All that decides how operations on x, and products with it, are carried out."""
+    products = torch.backends.cuda.matmul.fp32_precision
+    return forced_backend(), precision(x), products, torch.is_autocast_enabled(x.device.type)
+
+
 def _allows_tf32() -> bool:
     try:
         return _cudnn.conv.fp32_precision == "tf32"
@@ -137,6 +143,7 @@ class _Recomputed(torch.autograd.Function):
     def forward(ctx: Any, kernels: Callable[..., Any], formula: Callable[..., Any], *tensors: Tensor | None) -> Any:
         ctx.formula = formula
         ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
         return kernels(*tensors)
 
     @staticmethod
@@ -157,6 +164,8 @@ class _Recomputed(torch.autograd.Function):
             for out, gradient in zip(outputs, gradients, strict=True)
             if gradient is not None and out.requires_grad
         ]
+        if not given:
+            return None, None, *(None for _ in wanted)
         leaves = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
         roots, at_roots = zip(*given, strict=True)
         found = iter(torch.autograd.grad(roots, leaves, at_roots, allow_unused=True))

@@ -194,7 +194,7 @@ class XcodecModel(PretrainedModel):
                 clips = (clip[:length] for (clip,), length in zip(rows.audio, rows.lengths, strict=True))
                 streams = (stream_codes(self, [clip], windows, bandwidth, window_batch) for clip in clips)
                 codes = [torch.cat(list(stream), -1)[0].t() for stream in streams]
-                return pad_sequence(codes, batch_first=True).transpose(1, 2)
+                return pad_sequence(codes, batch_first=True).transpose(1, 2).contiguous()
             embeddings = self._embed_unequal(rows, frames) if rows.unequal else self._embed(rows.audio)
             audio_codes = self.quantizer.encode(embeddings, bandwidth).transpose(0, 1)
         return keep(audio_codes, from_zero(frames, self.device)) if rows.unequal else audio_codes
@@ -258,4 +258,5 @@ class XcodecModel(PretrainedModel):
 def require_model(model: Any) -> None:
     """Raises TypeError on anything else than a model."""
     if not isinstance(model, XcodecModel):
-        raise TypeError(f"model must be an xcodec_fast.XcodecModel, but is a {type(model).__name__}")
+        kind = type(model)
+        raise TypeError(f"model must be an xcodec_fast.XcodecModel, but is a {kind.__module__}.{kind.__qualname__}")

@@ -45,6 +45,7 @@ class PretrainedModel(nn.Module):
         return super()._apply(fn, recurse)
 
     @classmethod
+    @torch.inference_mode(False)  # else what is loaded within such a mode could never be trained or decoded outside
     def from_pretrained(
         cls,
         name_or_path: str | Path,

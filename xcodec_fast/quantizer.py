@@ -106,7 +106,7 @@ class ResidualVectorQuantizer(nn.Module):
         """Embeddings `[B, D, F]` -> codes `[Q, B, F]`, int64, Q the stages that `bandwidth` (kbps) pays for."""
         stages = self.get_num_quantizers_for_bandwidth(bandwidth)
         codes = residual_codes(embeddings.transpose(1, 2).flatten(0, 1), self.codebooks, stages)
-        return codes.t().unflatten(1, (embeddings.shape[0], embeddings.shape[2]))
+        return codes.t().contiguous().unflatten(1, (embeddings.shape[0], embeddings.shape[2]))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes `[Q, B, F]` -> the sum of their entries, `[B, D, F]`, for any number of the stages.

@@ -19,6 +19,7 @@ from torch import nn
 
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.outputs import ModelOutput, XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
+from xcodec_fast.plain import all_modules
 
 ReferenceModel = TypeVar("ReferenceModel", bound=nn.Module)
 
@@ -34,18 +35,25 @@ def accelerate(hf_model: ReferenceModel) -> ReferenceModel:
     """Routes `encode`, `decode` and `forward` of a `transformers.XcodecModel` to ours, and returns it.
 
     It stays an instance of its class with its own parameters, so that saving, training, moving and copying it work as
-    before. Calls that the reference takes return its own output classes; a list of clips or a mask, ours. Hooks and
+    before. Calls return the reference's own output classes, but those with a list of clips or a padding mask, whose
+    output has a mask too, ours. Hooks and
     adapters on the model, its convolutions and linear layers are called (but the positional convolution, of which the
     weight is read), those on larger modules are not. Not for nn.DataParallel. Once more on the same model is nothing.
 
-    Raises TypeError for another class, ValueError where its config or layers are not those of an X-Codec.
+    Raises TypeError for another class, and for a subclass that has one of these methods of its own; ValueError where
+    its config or layers are not those of an X-Codec.
     """
     reference = _reference_class(hf_model)
     if _KEY in vars(hf_model):
         return hf_model
+    own = [name for name in _METHODS if getattr(type(hf_model), name) is not getattr(reference, name)]
+    if own:
+        raise TypeError(
+            f"{type(hf_model).__name__} has {', '.join(own)} of its own, which would not be called any more"
+        )
     twin = _twin(hf_model)
     before = {name: vars(hf_model)[name] for name in _METHODS if name in vars(hf_model)}
-    vars(hf_model)[_KEY] = _Swap(twin, _modules(hf_model), before)
+    vars(hf_model)[_KEY] = _Swap(twin, all_modules(hf_model), before)
     for name in _METHODS:
         vars(hf_model)[name] = _Route(hf_model, name, sys.modules[reference.__module__])
     return hf_model
@@ -85,7 +93,7 @@ class _Route:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         swap = vars(self.hf_model)[_KEY]
         if not torch.compiler.is_compiling():
-            modules = _modules(self.hf_model)
+            modules = all_modules(self.hf_model)
             if modules != swap.modules:  # a layer was replaced since, as adapters do
                 swap.twin, swap.modules = _twin(self.hf_model), modules
         for name in ("return_dict", "target_bandwidths"):  # what a call asks of the config
@@ -94,14 +102,6 @@ class _Route:
         if not isinstance(output, ModelOutput) or "audio_codes_mask" in output:
             return output
         return self.outputs[type(output).__name__](**output)
-
-
-def _modules(model: nn.Module) -> list[nn.Module]:
-    """Every module of the model, a quarter of the time that `modules()` takes: each call looks at them."""
-    found = [model]
-    for module in found:
-        found.extend(child for child in module._modules.values() if child is not None)
-    return found
 
 
 def _reference_class(model: Any) -> type:
