@@ -2,7 +2,7 @@
 PYTHON ?= python3
 AUDIO ?=
 BIN := .venv/bin
-SOURCES := xcodec_fast tests bench
+SOURCES := xcodec_fast tests bench examples
 
 TRITON ?=
 AOT := $(if $(TRITON),.venv-triton-$(TRITON),.venv)
