@@ -7,7 +7,7 @@ SOURCES := xcodec_fast tests bench examples
 TRITON ?=
 AOT := $(if $(TRITON),.venv-triton-$(TRITON),.venv)
 
-.PHONY: demo test test-gpu lint bench aot clean
+.PHONY: demo test test-gpu lint bench soak aot clean
 
 demo: .venv/ready
 	$(BIN)/xcodec-fast demo $(if $(AUDIO),"$(AUDIO)") --output-dir demo
@@ -25,6 +25,9 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m pytest bench -m "" --results bench/results
+
+soak: .venv/ready
+	$(BIN)/python -m bench.soak
 
 # Compiles every kernel of the default model, without a GPU; TRITON=3.6.0 does so with another Triton, in its own venv.
 aot: $(AOT)/ready
