@@ -77,7 +77,7 @@ def _conv1d(
     BT: tl.constexpr,
     BN: tl.constexpr,
     BK: tl.constexpr,
-    STAGES: tl.constexpr,
+    BUFFERS: tl.constexpr,
 ):
     # One axis for both, columns innermost: the tiles of one stretch of audio run together, and the other axes of a
     # grid end at 65,535, which is nine minutes of audio.
@@ -96,7 +96,7 @@ def _conv1d(
     INNER: tl.constexpr = KW * CI
     inner = tl.arange(0, BK)
     total = tl.zeros((BT, BN), tl.float32)
-    for block in tl.range(0, (INNER + BK - 1) // BK, num_stages=STAGES):
+    for block in tl.range(0, (INNER + BK - 1) // BK, num_stages=BUFFERS):
         if CI % BK == 0:
             # One tap a block, the tap innermost: its seven reads of the same lines of x hit the L1 cache.
             tap = block % KW
@@ -199,7 +199,7 @@ def _launch(x, weight, bias, geometry, interval, skip, activation, alpha, keep_y
     shape = (batch, length, columns // up)
     y = torch.empty(shape, dtype=x.dtype, device=x.device) if keep_y else None
     s = None if activation is None else torch.empty(shape, dtype=x.dtype, device=x.device)
-    blocks = conv_blocks(batch * rows, columns, channels, x.dtype, precision, chip(x.device))
+    blocks = conv_blocks(batch, rows, columns, channels, x.dtype, precision, chip(x.device))
     grid = (triton.cdiv(columns, blocks.columns) * triton.cdiv(rows, blocks.rows), batch)
     with torch.cuda.device_of(x):
         _conv1d[grid](
@@ -231,7 +231,7 @@ def _launch(x, weight, bias, geometry, interval, skip, activation, alpha, keep_y
             blocks.rows,
             blocks.columns,
             blocks.inner,
-            blocks.stages,
+            blocks.buffers,
             num_warps=blocks.warps,
         )
     return y, s

@@ -43,7 +43,7 @@ def _residual_unit(
     BT: tl.constexpr,
     BN: tl.constexpr,
     BK: tl.constexpr,
-    STAGES: tl.constexpr,
+    BUFFERS: tl.constexpr,
 ):
     first = tl.program_id(0).to(tl.int64) * BT
     batch = tl.program_id(1).to(tl.int64)
@@ -55,7 +55,7 @@ def _residual_unit(
         high = (tl.load(interval + 2 * batch + 1) - first).to(tl.int32)
     base = (batch * T + first) * C
     h = tl.zeros((BT, C), tl.float32)
-    for block in tl.range(0, KW * (C // BK), num_stages=STAGES):
+    for block in tl.range(0, KW * (C // BK), num_stages=BUFFERS):
         tap = block % KW
         channel = (block // KW) * BK + inner
         position = row + (tap - KW // 2) * DIL
@@ -120,7 +120,7 @@ def residual_unit(
     batch, positions, channels = s.shape
     y = torch.empty_like(s) if keep_y else None
     s_next = torch.empty_like(s)
-    blocks = unit_blocks(batch * positions, channels, s.dtype, precision, chip(s.device))
+    blocks = unit_blocks(batch, positions, channels, s.dtype, precision, chip(s.device))
     with torch.cuda.device_of(s):
         _residual_unit[(triton.cdiv(positions, blocks.rows), batch)](
             s,
@@ -145,7 +145,7 @@ def residual_unit(
             blocks.rows,
             blocks.columns,
             blocks.inner,
-            blocks.stages,
+            blocks.buffers,
             num_warps=blocks.warps,
         )
     return y, s_next
