@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 import triton
-from torch import Tensor
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -165,20 +164,6 @@ def snake_block(channels: int) -> tuple[int, int]:
     """Rows and channels of a program: 1,024 elements, 8 a thread of 4 warps."""
     width = min(1024, _power_of_two(channels))
     return 1024 // width, width
-
-
-def check_inputs(**tensors: Tensor | None) -> None:
-    """Raises ValueError naming a tensor on another device than the first, not contiguous, or of a wrong type."""
-    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    first = next(iter(given))
-    for name, tensor in given.items():
-        if tensor.device != given[first].device:
-            raise ValueError(f"{name} is on {tensor.device}, but {first} on {given[first].device}")
-        if not tensor.is_contiguous():
-            raise ValueError(f"{name} {list(tensor.shape)} has the strides {tensor.stride()}, but must be contiguous")
-        expected = (torch.int32,) if name == "interval" else FLOATS if name == first else (given[first].dtype,)
-        if tensor.dtype not in expected:
-            raise ValueError(f"{name} is {tensor.dtype}, but must be {' or '.join(map(str, expected))}")
 
 
 def _tiles(size: int, block: int) -> int:

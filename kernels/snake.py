@@ -14,7 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from xcodec_fast.kernels.launch import check_inputs, snake_block
+from xcodec_fast.kernels import launch
+from xcodec_fast.kernels.shapes import check_inputs
 
 
 @triton.jit
@@ -52,11 +53,12 @@ def _snake(x, alpha, y, N, C: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.con
 
 
 def snake(x: Tensor, alpha: Tensor) -> Tensor:
-    """`[B, T, C]`, alpha `[C]` -> `[B, T, C]`. Raises as `launch.check_inputs` does."""
-    check_inputs(x=x, alpha=alpha)
+    """`[B, T, C]`, alpha `[C]` -> `[B, T, C]`. Raises as `shapes.check_inputs` and `launch.chip` do."""
+    check_inputs("snake", x=(x, "B T C"), alpha=(alpha, "C"))
+    launch.chip(x.device)  # raises where no kernel runs; the blocks are the same on every chip
     y = torch.empty_like(x)
     rows, channels = x.shape[0] * x.shape[1], x.shape[2]
-    height, width = snake_block(channels)
+    height, width = launch.snake_block(channels)
     with torch.cuda.device_of(x):
         _snake[(triton.cdiv(rows, height) * triton.cdiv(channels, width),)](x, alpha, y, rows, channels, height, width)
     return y

@@ -199,7 +199,7 @@ def test_rounding_to_tf32_is_to_nearest():
         (lambda x, w, b: (x.double(), w, b), "x is torch.float64"),
         (lambda x, w, b: (x, w.half(), b), "weight is torch.float16, but must be torch.float32"),
         (lambda x, w, b: (x.transpose(1, 2), w, b), "x .* has the strides"),
-        (lambda x, w, b: (x, w, b.to("meta")), "bias is on meta, but x on"),
+        (lambda x, w, b: (x, w, b.to("meta")), "bias is on meta, the others on"),
     ],
 )
 def test_refusals(device, change, words):
