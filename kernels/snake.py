@@ -27,7 +27,8 @@ def snake_of(x, alpha):
     r = tl.fma(k, -3.140625, z)
     r = tl.fma(k, -9.67502593994140625e-4, r)
     r = tl.fma(k, -1.509957990978376432e-7, r)
-    # From |z| = 3e7 on the pieces of pi do not suffice: sin^2 stays in 0..1 even so, and NaN stays NaN.
+    # From |z| = 1e5 on k may be a neighbour of the nearest integer and |r| pass 1.58, and from 2^22 pi = 1.318e7 on it
+    # is not even near: sin^2 stays in 0..1 even so, and NaN stays NaN.
     r = tl.where(r > 1.58, 1.58, tl.where(r < -1.58, -1.58, r))
     u = r * r
     p = tl.fma(u, 7.978462690516608e-08, -4.220882146910299e-06)
