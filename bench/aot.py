@@ -65,7 +65,7 @@ def _row(target: str, mode: str, launch: Launch) -> tuple[str, bool]:
         target,
         _tile(launch),
         launch.options.get("num_warps", 4),
-        launch.arguments.get("STAGES", ""),
+        launch.arguments.get("BUFFERS", ""),
         figures.registers,
         figures.spills,
         f"{figures.shared / 1024:.1f}" + ("" if fits else " too much"),
@@ -73,7 +73,7 @@ def _row(target: str, mode: str, launch: Launch) -> tuple[str, bool]:
     return "| " + " | ".join(map(str, cells)) + " |", fits and not figures.spills
 
 
-HEADER = """| kernel | mode | target | tile | warps | stages | registers | spills | shared KB |
+HEADER = """| kernel | mode | target | tile | warps | buffers | registers | spills | shared KB |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 

@@ -26,25 +26,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from xcodec_fast.kernels.launch import check_inputs, chip, conv_blocks
+from xcodec_fast.kernels.launch import chip, conv_blocks
+from xcodec_fast.kernels.pieces import activated, rounded_to_tf32
+from xcodec_fast.kernels.shapes import check_inputs
 from xcodec_fast.kernels.snake import snake_of
-
-
-@triton.jit
-def rounded_to_tf32(x):
-    """Nearest value of ten mantissa bits, ties away from zero. A GPU's NaN, 0x7FFFFFFF, would carry over to -0."""
-    rounded = ((x.to(tl.int32, bitcast=True) + 0x1000) & -8192).to(tl.float32, bitcast=True)
-    return tl.where(x == x, rounded, x)
-
-
-@triton.jit
-def activated(y, KIND: tl.constexpr):
-    """gelu (erf) or elu of float32 values."""
-    if KIND == "gelu":
-        return 0.5 * y * (1.0 + tl.erf(y * 0.7071067811865476))
-    else:
-        tl.static_assert(KIND == "elu")
-        return tl.where(y > 0, y, tl.exp(y) - 1.0)
 
 
 @triton.jit(do_not_specialize=["T", "TO"])
@@ -77,7 +62,7 @@ def _conv1d(
     BT: tl.constexpr,
     BN: tl.constexpr,
     BK: tl.constexpr,
-    STAGES: tl.constexpr,
+    BUFFERS: tl.constexpr,
 ):
     # One axis for both, columns innermost: the tiles of one stretch of audio run together, and the other axes of a
     # grid end at 65,535, which is nine minutes of audio.
@@ -96,7 +81,7 @@ def _conv1d(
     INNER: tl.constexpr = KW * CI
     inner = tl.arange(0, BK)
     total = tl.zeros((BT, BN), tl.float32)
-    for block in tl.range(0, (INNER + BK - 1) // BK, num_stages=STAGES):
+    for block in tl.range(0, (INNER + BK - 1) // BK, num_stages=BUFFERS):
         if CI % BK == 0:
             # One tap a block, the tap innermost: its seven reads of the same lines of x hit the L1 cache.
             tap = block % KW
@@ -163,10 +148,21 @@ def conv1d(
         keep_y: False where only activation(y) is wanted.
         precision: of float32, "tf32" (weight rounded already), "tf32x3" or "ieee".
 
-    Raises as `launch.check_inputs` does.
+    Raises as `shapes.check_inputs` does, and ValueError where there is no output.
     """
+    check_inputs(
+        "conv1d",
+        x=(x, "B T CI"),
+        weight=(weight, "CO KW CI"),
+        bias=(bias, "CO"),
+        interval=(interval, "B 2"),
+        skip=(skip, "B TO CO"),
+        alpha=(alpha, "CO"),
+    )
     taps = weight.shape[1]
     length = (x.shape[1] + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+    if skip is not None and skip.shape[1] != length:
+        raise ValueError(f"conv1d: skip has {skip.shape[1]} positions, but must have {length}")
     geometry = (length, dilation, stride, padding, 1, 0, length)
     return _launch(x, weight, bias, geometry, interval, skip, activation, alpha, keep_y, precision)
 
@@ -186,20 +182,30 @@ def conv_transpose1d(
     precision: str = "ieee",
 ) -> tuple[Tensor | None, Tensor | None]:
     """x `[B, T, CI]`, weight `[stride CO, 2, CI]` by `two_taps`, bias and alpha `[CO]` -> as `conv1d`."""
+    channels = weight.shape[0] // stride
+    check_inputs(
+        "conv_transpose1d",
+        x=(x, "B T CI"),
+        weight=(weight, f"{stride * channels} 2 CI"),
+        bias=(bias, str(channels)),
+        interval=(interval, "B 2"),
+        alpha=(alpha, str(channels)),
+    )
     length = (x.shape[1] + 1) * stride - 2 * padding + output_padding
     geometry = (length, 1, 1, 1, stride, padding, x.shape[1] + 1)
     return _launch(x, weight, bias, geometry, interval, None, activation, alpha, keep_y, precision)
 
 
 def _launch(x, weight, bias, geometry, interval, skip, activation, alpha, keep_y, precision):
-    check_inputs(x=x, weight=weight, bias=bias, interval=interval, skip=skip, alpha=alpha)
     length, dilation, stride, padding, up, crop, rows = geometry
     batch, positions, channels = x.shape
     columns, taps, _ = weight.shape
+    if min(positions, length) < 1:
+        raise ValueError(f"{positions} positions give no output through {taps} taps of dilation {dilation}")
     shape = (batch, length, columns // up)
     y = torch.empty(shape, dtype=x.dtype, device=x.device) if keep_y else None
     s = None if activation is None else torch.empty(shape, dtype=x.dtype, device=x.device)
-    blocks = conv_blocks(batch * rows, columns, channels, x.dtype, precision, chip(x.device))
+    blocks = conv_blocks(batch, rows, columns, channels, x.dtype, precision, chip(x.device))
     grid = (triton.cdiv(columns, blocks.columns) * triton.cdiv(rows, blocks.rows), batch)
     with torch.cuda.device_of(x):
         _conv1d[grid](
@@ -231,7 +237,7 @@ def _launch(x, weight, bias, geometry, interval, skip, activation, alpha, keep_y
             blocks.rows,
             blocks.columns,
             blocks.inner,
-            blocks.stages,
+            blocks.buffers,
             num_warps=blocks.warps,
         )
     return y, s

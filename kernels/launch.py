@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 import triton
-from torch import Tensor
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -32,7 +31,7 @@ def chip(device: torch.device) -> Chip:
     raise ValueError(f"the Triton kernels run on a CUDA or ROCm GPU, not on {device}")
 
 
-class Search(NamedTuple):
+class SearchBlocks(NamedTuple):
     """How a stage of the RVQ search is cut: programs of `rows` x `entries` scores, summed `depth` values at a time."""
 
     rows: int
@@ -41,17 +40,17 @@ class Search(NamedTuple):
     dot: bool
     keys: int
     warps: int
-    stages: int
+    buffers: int
     precision: str
 
 
-def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> Search:
+def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> SearchBlocks:
     """Blocks of `rvq_search.search` for N rows and codebooks of K entries of D values.
 
-    To 16 rows the codebook must come from memory as fast as it can, so it is spread over many small slices (128 of 8
-    entries at K = 1024) and summed as a tree: rows x entries x depth products are at most 8,192, which is 64 registers
-    a thread. `stages` blocks are on their way at once: 25 KB a multiprocessor keep the L2 cache busy (5 TB/s, 0.7 us,
-    132 of them: arithmetic), and 96 KB bound what they take of its shared memory.
+    To 16 rows the codebook must come from memory as fast as it can, so it is spread over many small slices (at K = 1024
+    128 of 8 entries, from 9 rows on 64 of 16) and summed as a tree: rows x entries x depth products are at most 8,192,
+    which is 64 registers a thread. `buffers` blocks are on their way at once: 25 KB a multiprocessor keep the L2 cache
+    busy (5 TB/s, 0.7 us, 132 of them: arithmetic), and 96 KB bound what they take of its shared memory.
     Above, `tl.dot`: 64 x 64 fills the chip from few rows on; 128 x 128 reads each value half as often, once it fills
     the chip too (2,048 rows and K = 1024: 128 programs for 132 multiprocessors).
     `keys`: partial minima of a row read at once by the next stage; rows x keys is at most 2,048, 32 registers.
@@ -64,24 +63,24 @@ def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> Search:
         while width < widest and triton.cdiv(entries, width) > most:
             width *= 2
         depth = min(8192 // (height * width), triton.next_power_of_2(dim))
-        stages = 1
+        buffers = 1
         if chip.backend == "cuda":
             block = 4 * depth * (2 * height + width)  # bytes: the residual, what is subtracted from it, the entries
-            stages = min(8, triton.cdiv(dim, depth), 1 + 98304 // block)
-        return Search(height, width, depth, False, _keys(height, entries, width), 4, stages, "")
+            buffers = min(8, triton.cdiv(dim, depth), 1 + 98304 // block)
+        return SearchBlocks(height, width, depth, False, _keys(height, entries, width), 4, buffers, "")
     precision = "tf32x3" if chip.backend == "cuda" else "ieee"  # gfx942 rejects tf32x3
     side, warps = 64, 4
     # sm_80 spills 183 registers in 128 x 128, sm_90 8 of them with a mask along D; sm_120 lacks the shared memory.
     if rows >= 2048 and dim % 32 == 0 and chip.backend == "cuda" and not _operands_in_registers(chip):
         side, warps = 128, 8
-    return Search(side, side, 32, True, _keys(side, entries, side), warps, 3, precision)
+    return SearchBlocks(side, side, 32, True, _keys(side, entries, side), warps, 3, precision)
 
 
 def _keys(rows: int, entries: int, width: int) -> int:
     return min(triton.next_power_of_2(triton.cdiv(entries, width)), 2048 // rows)
 
 
-class Decode(NamedTuple):
+class DecodeBlocks(NamedTuple):
     """How the RVQ decode is cut: programs of `rows` x `channels` sums."""
 
     rows: int
@@ -89,35 +88,40 @@ class Decode(NamedTuple):
     warps: int
 
 
-def rvq_decode(rows: int, channels: int) -> Decode:
-    """Blocks of `rvq_decode.decode`: it waits for memory alone; 1,024 sums a program, each thread with 8 of a table."""
+def rvq_decode(rows: int, channels: int) -> DecodeBlocks:
+    """Blocks of `rvq_decode.decode`, which waits for memory alone.
+
+    From 128 channels on up to 1,024 sums a program, with fewer up to 8 rows; each thread with up to 8 of a table.
+    """
     width = min(triton.next_power_of_2(channels), 256)
-    return Decode(min(1024 // width, triton.next_power_of_2(rows), 8), width, 4)
+    return DecodeBlocks(min(1024 // width, triton.next_power_of_2(rows), 8), width, 4)
 
 
 class Blocks(NamedTuple):
-    """A tile of `rows` x `columns` outputs, `inner` products at a time, in `stages` buffers, by `warps` warps."""
+    """A tile of `rows` x `columns` outputs, `inner` products at a time, in `buffers`, by `warps` warps."""
 
     rows: int
     columns: int
     inner: int
-    stages: int
+    buffers: int
     warps: int
 
 
-def conv_blocks(rows: int, columns: int, channels: int, dtype: torch.dtype, precision: str, chip: Chip) -> Blocks:
-    """Tiles of the convolution: rows of output positions of all clips, columns of output channels.
+def conv_blocks(
+    batch: int, rows: int, columns: int, channels: int, dtype: torch.dtype, precision: str, chip: Chip
+) -> Blocks:
+    """Tiles of the convolution: rows of output positions of each clip of a batch, columns of output channels.
 
     Wide tiles reuse what they load: 128 x 128 reads 235 TFLOP/s worth of TF32 from the L2 cache. A launch should still
-    fill 132 processors, so few rows get narrow tiles.
+    fill 132 processors, so few rows get narrow tiles; and no tile has two clips, so short ones get low tiles.
     """
     if chip.backend == "interpreter":  # where a program costs more than what it computes
         return Blocks(min(2048, _power_of_two(rows)), min(128, max(16, _power_of_two(columns))), 64, 1, 1)
     # Three TF32 products, or float32 on plain cores, take the registers of twice the columns.
     widest = 128 if dtype != torch.float32 or precision == "tf32" else 64
     width = min(widest, max(16, _power_of_two(columns)))
-    height = 128
-    while height * width > 1024 and _tiles(rows, height) * _tiles(columns, width) < 132 and (height > 64 or width > 32):
+    height = _height(rows)
+    while batch * _tiles(rows, height) * _tiles(columns, width) < 132 and (height > 64 or width > 32):
         if height > 64:
             height //= 2
         else:
@@ -128,17 +132,22 @@ def conv_blocks(rows: int, columns: int, channels: int, dtype: torch.dtype, prec
     return Blocks(height, width, inner, 3, 8 if height * width >= 128 * (64 if crowded else 128) else 4)
 
 
-def unit_blocks(rows: int, channels: int, dtype: torch.dtype, precision: str, chip: Chip) -> Blocks:
+def unit_blocks(batch: int, rows: int, channels: int, dtype: torch.dtype, precision: str, chip: Chip) -> Blocks:
     """Tiles of the whole residual unit, which hold all `channels`; `columns` are those of the second product."""
     if chip.backend == "interpreter":
         return Blocks(min(2048, _power_of_two(rows)), channels, channels, 1, 1)
-    height = 128 if precision == "tf32" or dtype != torch.float32 else 64
-    if _tiles(rows, height) < 132:
+    height = _height(rows) if precision == "tf32" or dtype != torch.float32 else 64
+    if batch * _tiles(rows, height) < 132:
         height = 64
     inner = min(channels, _inner(dtype, chip))
     # sm_80 spills 64 times in 32 columns of 128 channels.
     crowded = precision == "tf32x3" and dtype == torch.float32 and _operands_in_registers(chip)
     return Blocks(height, min(channels, 16 if crowded else 32), inner, 3, 8)
+
+
+def _height(rows: int) -> int:
+    """The highest tile for a clip of so many rows; 64 is the lowest."""
+    return 128 if rows > 64 else 64
 
 
 def _inner(dtype: torch.dtype, chip: Chip) -> int:
@@ -155,20 +164,6 @@ def snake_block(channels: int) -> tuple[int, int]:
     """Rows and channels of a program: 1,024 elements, 8 a thread of 4 warps."""
     width = min(1024, _power_of_two(channels))
     return 1024 // width, width
-
-
-def check_inputs(**tensors: Tensor | None) -> None:
-    """Raises ValueError naming a tensor on another device than the first, not contiguous, or of a wrong type."""
-    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    first = next(iter(given))
-    for name, tensor in given.items():
-        if tensor.device != given[first].device:
-            raise ValueError(f"{name} is on {tensor.device}, but {first} on {given[first].device}")
-        if not tensor.is_contiguous():
-            raise ValueError(f"{name} {list(tensor.shape)} has the strides {tensor.stride()}, but must be contiguous")
-        expected = (torch.int32,) if name == "interval" else FLOATS if name == first else (given[first].dtype,)
-        if tensor.dtype not in expected:
-            raise ValueError(f"{name} is {tensor.dtype}, but must be {' or '.join(map(str, expected))}")
 
 
 def _tiles(size: int, block: int) -> int:

@@ -14,8 +14,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from xcodec_fast.kernels.conv1d import rounded_to_tf32
-from xcodec_fast.kernels.launch import check_inputs, chip, unit_blocks
+from xcodec_fast.kernels.launch import chip, unit_blocks
+from xcodec_fast.kernels.pieces import rounded_to_tf32
+from xcodec_fast.kernels.shapes import check_inputs
 from xcodec_fast.kernels.snake import snake_of
 
 
@@ -43,7 +44,7 @@ def _residual_unit(
     BT: tl.constexpr,
     BN: tl.constexpr,
     BK: tl.constexpr,
-    STAGES: tl.constexpr,
+    BUFFERS: tl.constexpr,
 ):
     first = tl.program_id(0).to(tl.int64) * BT
     batch = tl.program_id(1).to(tl.int64)
@@ -55,7 +56,7 @@ def _residual_unit(
         high = (tl.load(interval + 2 * batch + 1) - first).to(tl.int32)
     base = (batch * T + first) * C
     h = tl.zeros((BT, C), tl.float32)
-    for block in tl.range(0, KW * (C // BK), num_stages=STAGES):
+    for block in tl.range(0, KW * (C // BK), num_stages=BUFFERS):
         tap = block % KW
         channel = (block // KW) * BK + inner
         position = row + (tap - KW // 2) * DIL
@@ -103,24 +104,27 @@ def residual_unit(
 ) -> tuple[Tensor | None, Tensor]:
     """s, x `[B, T, C]`, weight1 `[C, KW, C]`, weight2 `[C, C]` -> y or None, s'.
 
-    C is a power of two from 16 to 128, KW odd; interval, keep_y and precision as in `conv1d`. Raises as
-    `launch.check_inputs` does.
+    C is 16, 32, 64 or 128, KW odd, T at least 1; interval, keep_y and precision as in `conv1d`. Raises as
+    `shapes.check_inputs` does, and ValueError on other C, KW and T.
     """
     check_inputs(
-        s=s,
-        x=x,
-        weight1=weight1,
-        bias1=bias1,
-        alpha2=alpha2,
-        weight2=weight2,
-        bias2=bias2,
-        alpha=alpha,
-        interval=interval,
+        "residual_unit",
+        s=(s, "B T C"),
+        x=(x, "B T C"),
+        weight1=(weight1, "C KW C"),
+        bias1=(bias1, "C"),
+        alpha2=(alpha2, "C"),
+        weight2=(weight2, "C C"),
+        bias2=(bias2, "C"),
+        alpha=(alpha, "C"),
+        interval=(interval, "B 2"),
     )
-    batch, positions, channels = s.shape
+    (batch, positions, channels), taps = s.shape, weight1.shape[1]
+    if channels not in (16, 32, 64, 128) or taps % 2 == 0 or positions < 1:
+        raise ValueError(f"residual_unit: no kernel for C = {channels}, KW = {taps}, T = {positions}")
     y = torch.empty_like(s) if keep_y else None
     s_next = torch.empty_like(s)
-    blocks = unit_blocks(batch * positions, channels, s.dtype, precision, chip(s.device))
+    blocks = unit_blocks(batch, positions, channels, s.dtype, precision, chip(s.device))
     with torch.cuda.device_of(s):
         _residual_unit[(triton.cdiv(positions, blocks.rows), batch)](
             s,
@@ -137,7 +141,7 @@ def residual_unit(
             positions,
             dilation,
             channels,
-            weight1.shape[1],
+            taps,
             interval is not None,
             keep_y,
             precision == "tf32" and s.dtype == torch.float32,
@@ -145,7 +149,7 @@ def residual_unit(
             blocks.rows,
             blocks.columns,
             blocks.inner,
-            blocks.stages,
+            blocks.buffers,
             num_warps=blocks.warps,
         )
     return y, s_next

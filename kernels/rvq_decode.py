@@ -1,6 +1,8 @@
 """The sum of the entries that codes name: out = bias + sum_q T_q[code_q].
 
 The tables T are a residual vector quantizer's codebooks, or a linear layer's image of them.
+
+Names in the kernel: p_ a pointer, o_ what a block's elements are at, m_ a mask.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def decode(codes: Tensor, tables: Tensor, bias: Tensor | None = None) -> Tensor:
     check_shapes("decode", codes=(codes, "N Q"), tables=(tables, "Q K C"))
     if codes.dtype != torch.int64:
         raise TypeError(f"decode takes codes as int64, not {codes.dtype}")
-    if tables.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+    if tables.dtype not in launch.FLOATS:
         raise TypeError(f"decode takes tables in float32, float16 or bfloat16, not {tables.dtype}")
     if bias is not None:
         check_shapes("decode", tables=(tables, "Q K C"), bias=(bias, "C"))
@@ -69,7 +71,7 @@ def decode(codes: Tensor, tables: Tensor, bias: Tensor | None = None) -> Tensor:
     out = torch.empty((total, channels), dtype=tables.dtype, device=codes.device)
     if total == 0:
         return out
-    launch.chip(codes.device)
+    launch.chip(codes.device)  # raises where no kernel runs; the blocks are the same on every chip
     blocks = launch.rvq_decode(total, channels)
     with torch.cuda.device_of(codes):
         _decode[(triton.cdiv(total, blocks.rows), triton.cdiv(channels, blocks.channels))](

