@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from xcodec_fast.model import XcodecModel
+from xcodec_fast.one_call import OneCall
 from xcodec_fast.pcm import samples_dtype
 from xcodec_fast.resampling import Resampler
 from xcodec_fast.steps import Step
@@ -24,12 +25,14 @@ class StreamSide(ABC):
         rates: Hz, of the audio before and after resampling.
         chunk: frames of the chunks.
         cuda_graph: whether steps are captured; None: on a CUDA device.
+
+    Attributes: one_call, which whoever calls its methods is within.
     """
 
     def __init__(
         self, model: XcodecModel, batch: int, rates: tuple[int, int], chunk: int, cuda_graph: bool | None
     ) -> None:
-        self.model = model
+        self.model, self.one_call = model, OneCall()
         self._batch, self._rates, self._chunk, self._cuda_graph = batch, rates, chunk, cuda_graph
         self._rows: StreamRows | None = None
         self._resamplers: list[Resampler | None] = [None] * batch

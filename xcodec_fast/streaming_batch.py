@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from xcodec_fast import checks
 from xcodec_fast.audio import check_rate
 from xcodec_fast.derived import weights_mark
 from xcodec_fast.model import XcodecModel, require_model
+from xcodec_fast.one_call import in_turn
 from xcodec_fast.resampling import largest_lag
 from xcodec_fast.stream_decoder import StreamDecoder
 from xcodec_fast.stream_encoder import StreamEncoder
 from xcodec_fast.windows import StreamSettings, Windows, check_duration, in_frames
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _without_autograd(method: Method) -> Method:
-    """No gradients, but also no inference mode: a state made within one could not be changed outside."""
-
-    @wraps(method)
-    def call(*args: Any, **keywords: Any) -> Any:
-        with torch.inference_mode(False), torch.no_grad():
-            return method(*args, **keywords)
-
-    return cast(Method, call)
 
 
 class StreamingXcodecBatch:
@@ -44,6 +30,10 @@ class StreamingXcodecBatch:
         decode_lookahead_ms: None for exact decoding, which waits for all that the decoder's layers read (200 ms at the
             default config); a shorter one decodes in windows of `chunk_ms`, with a crossfade of one frame.
         cuda_graph: whether steps are captured as CUDA graphs; None: where the model is on a CUDA device.
+
+    A stream takes one call at a time in each direction: `push` on one thread beside `push_codes` on another, but no
+    second call within one; `reset`, `state_dict` and `load_state_dict` are calls in both. One that comes at a wrong
+    time raises RuntimeError and changes nothing.
 
     The acoustic layers must be plain: a step would leave out what hooks or adapters on them do, and so refuses them
     with a TypeError when a stream begins.
@@ -90,7 +80,7 @@ class StreamingXcodecBatch:
         self._encoder = StreamEncoder(model, batch_size, windows, self.bandwidth, self.sample_rate, cuda_graph)
         self._decoder = StreamDecoder(model, batch_size, windows.chunk, decode_windows, self.sample_rate, cuda_graph)
 
-    @_without_autograd
+    @in_turn("_encoder")
     def push(self, chunks: Sequence[Any], *, check: bool = True) -> list[Tensor]:
         """A chunk of audio for each row, None for nothing -> each row's codes `[1, Q, f]`, int64.
 
@@ -102,7 +92,7 @@ class StreamingXcodecBatch:
         """
         return self._encoder.push(self._given(chunks, "chunks"), check)
 
-    @_without_autograd
+    @in_turn("_encoder")
     def flush(self, rows: Sequence[int] | None = None) -> list[Tensor]:
         """Ends the audio of some rows, None for all: the rest of their codes, of a last frame filled up with zeros.
 
@@ -110,7 +100,7 @@ class StreamingXcodecBatch:
         """
         return self._encoder.flush(self._indices(rows))
 
-    @_without_autograd
+    @in_turn("_decoder")
     def push_codes(self, audio_codes: Sequence[Any], *, check: bool = True) -> list[Tensor]:
         """Codes `[1, Q, f]` for each row, f >= 0, None for nothing -> each row's audio `[1, 1, t]` at `sample_rate`.
 
@@ -122,19 +112,19 @@ class StreamingXcodecBatch:
         """
         return self._decoder.push(self._given(audio_codes, "audio_codes"), check)
 
-    @_without_autograd
+    @in_turn("_decoder")
     def flush_codes(self, rows: Sequence[int] | None = None) -> list[Tensor]:
         """Ends the codes of some rows, None for all: the rest of their audio. Their decoders then start anew."""
         return self._decoder.flush(self._indices(rows))
 
-    @_without_autograd
+    @in_turn("_encoder", "_decoder")
     def reset(self, rows: Sequence[int] | None = None) -> None:
         """Some rows, None for all, start anew; what they held is dropped."""
         indices = self._indices(rows)
         self._encoder.reset(indices)
         self._decoder.reset(indices)
 
-    @_without_autograd
+    @in_turn("_encoder", "_decoder")
     def state_dict(self, rows: Sequence[int] | None = None) -> dict[str, Any]:
         """Copies of the states of some rows, None for all: tensors on the CPU and plain values, for `torch.save`."""
         return {
@@ -145,7 +135,7 @@ class StreamingXcodecBatch:
             ],
         }
 
-    @_without_autograd
+    @in_turn("_encoder", "_decoder")
     def load_state_dict(self, state: dict[str, Any], rows: Sequence[int] | None = None) -> None:
         """Some rows, None for all, go on where the rows of `state` were.
 
