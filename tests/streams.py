@@ -65,3 +65,26 @@ def encoded(stream: StreamingXcodec, clip, cuts):
 def decoded(stream: StreamingXcodec, codes, cuts):
     """Audio of codes pushed in pieces, and flushed."""
     return torch.cat([*(stream.push_codes(codes[..., begin:end]) for begin, end in cuts), stream.flush_codes()], -1)
+
+
+def assert_same_state(one, other):
+    """Two states, or parts of them, bit for bit."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same_state(one[key], other[key])
+    elif isinstance(one, list):
+        for a, b in zip(one, other, strict=True):
+            assert_same_state(a, b)
+    elif isinstance(one, torch.Tensor):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+def random_codes(model, frames, stages=None, seed=0):
+    """`[1, Q, F]`, of all stages unless told."""
+    config = model.config
+    shape = (1, stages or config.num_quantizers, frames)
+    return torch.randint(0, config.codebook_size, shape, generator=torch.Generator().manual_seed(seed))

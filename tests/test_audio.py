@@ -65,6 +65,7 @@ def test_formats_that_are_written_and_read(tmp_path, tiny, suffix, speech):
         ("a.wav", np.array([0, np.nan]), RATE, ValueError, "NaN or infinite"),
         ("a.wav", np.zeros(9), 16000.5, ValueError, "sample_rate is 16000.5"),
         ("a.wav", np.zeros(9), 0, ValueError, "sample_rate is 0"),
+        ("a.wav", np.zeros(9), 1000001, ValueError, r"sample_rate is 1000001, .* in 1\.\.1000000"),
         ("a.mp3", np.zeros(9), 12345, OSError, "cannot be written at 12345 Hz"),
         ("no/a.wav", np.zeros(9), RATE, FileNotFoundError, "there is no folder"),
     ],

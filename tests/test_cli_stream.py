@@ -16,7 +16,7 @@ import soxr
 import torch
 
 from xcodec_fast import StreamingXcodec
-from xcodec_fast.cli_stream import _in_time, _whole_samples
+from xcodec_fast.cli_stream import _encoded, _in_time, _whole_samples
 from xcodec_fast.raw_pipe import RawFormat, codes_bytes, pcm_bytes
 
 from .commands import refused
@@ -152,6 +152,8 @@ def test_bytes():
         (("a.raw", "--model", "absent"), "neither an embedded model"),
         (("absent.raw",), "absent.raw: No such file"),
         ((".",), "Is a directory"),
+        (("a.raw", "--threads", 1_000_000), "--threads 1000000 is not in 1..1024"),
+        (("a.raw", "--threads", 0), "--threads 0 is not in 1..1024"),
     ],
 )
 def test_options_that_cannot_be(run, tmp_path, arguments, words):
@@ -179,11 +181,34 @@ def test_terminals_are_refused(terminal):
     assert done.stderr.count(b"\n") == 1
 
 
-def test_samples_that_are_not_finite_are_refused():
-    data = np.array([0.1, np.nan], "<f4").tobytes()
-    done = subprocess.run([*COMMAND, "--input-format", "f32le"], input=data, capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (1, b"")
-    assert b"chunk holds 1 NaN or infinite of 2 samples" in done.stderr
+@pytest.mark.parametrize("at", [1, 9000, 20000])
+def test_samples_that_are_not_finite_are_refused(tiny, speech, tmp_path, at):
+    """With the place, after the codes of every chunk before it."""
+    samples = _floats(speech, 24000).copy()
+    samples[at] = np.nan
+    (tmp_path / "a.raw").write_bytes(samples.tobytes())
+    command = [*COMMAND, str(tmp_path / "a.raw"), "--input-format", "f32le", "--chunk-ms", "80"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == codes_bytes(StreamingXcodec(tiny, chunk_ms=80).push(samples[:at]))
+    assert f"sample {at} of the input, at {at / 16000:.6g} s, is nan".encode() in done.stderr
+
+
+def test_a_file_is_written_chunk_by_chunk(tiny, speech, tmp_path):
+    pieces = [_integers(speech, 16000), _integers(speech, 900)]
+    live = StreamingXcodec(tiny, chunk_ms=80)
+    lengths = [codes.shape[-1] for codes, _ in _encoded(live, pieces)]
+    assert max(lengths) == 4
+    assert sum(lengths) == -(-16900 // 320)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_an_output_that_is_full_is_named(speech):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            COMMAND, input=_integers(speech, 6000).tobytes(), stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"xcodec-fast: stdout: No space left on device\n")
 
 
 @pytest.mark.parametrize(("mark", "kind"), [(b"RIFF", "WAV"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"), (b"ID3", "MP3")])

@@ -13,8 +13,20 @@ PACKAGE = Path(xcodec_fast.__file__).parent
 ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
-    {"plain"},
-    {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole", "raw_pipe", "mel", "frames"},
+    {"plain", "wording", "one_call"},
+    {
+        "derived",
+        "dispatch",
+        "intervals",
+        "outputs",
+        "windows",
+        "bits",
+        "whole",
+        "raw_pipe",
+        "mel",
+        "frames",
+        "state_checks",
+    },
     {"onednn"},
     {"hub", "codes_info", "audio", "functional", "semantic_functional", "linears", "pcm", "resampling", "chunk_codes"},
     {"config", "lines", "search", "ways"},
@@ -22,7 +34,7 @@ LAYERS = (
     {"acoustic", "front_end", "pretrained", "rows"},
     {"hubert"},
     {"wavlm", "steps"},
-    {"semantic", "initialization", "cuda_graph"},
+    {"semantic", "initialization", "cuda_graph", "stream_states"},
     {"stream_rows"},
     {"twin", "tiles", "call_graph"},
     {"model"},

@@ -142,7 +142,7 @@ def test_captured_steps_have_two_shapes(tiny, speech, monkeypatch):
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda batch: batch.push([None]), ValueError, "1 entries.*2 rows"),
+        (lambda batch: batch.push([None]), ValueError, "1 entry, but.*2 rows"),
         (lambda batch: batch.push(np.zeros((2, 320))), TypeError, "ndarray"),
         (lambda batch: batch.push([np.zeros(320), np.full(3, np.nan)]), ValueError, r"chunks\[1\]"),
         (lambda batch: batch.push_codes([None, torch.zeros(1, 8, 1)]), ValueError, r"audio_codes\[1\]"),

@@ -1,6 +1,7 @@
 """Audio of a stream: of all codes decoded at once, to rounding; or of windows of them, by their definition."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,18 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xcodec_fast import StreamingXcodec
+from xcodec_fast import StreamingXcodec, StreamingXcodecBatch
 
 from .equality import assert_same_audio
-from .streams import cut, decoded, defined_audio, settings_of
+from .streams import cut, decoded, defined_audio, random_codes, settings_of
 
 SIZES = (0, 1, 1, 2, 5, 13)
-
-
-def random_codes(model, frames, stages=None, seed=0):
-    config = model.config
-    shape = (1, stages or config.num_quantizers, frames)
-    return torch.randint(0, config.codebook_size, shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("name", ["hubert", "codebook-300", "hop-640", "ratio-3"])
@@ -101,20 +96,36 @@ BAD = {
     "other stages": (torch.zeros(1, 4, 2, dtype=torch.long), ValueError, "4 and 8 stages"),
     "two dimensions": (torch.zeros(8, 2, dtype=torch.long), ValueError, r"\[8, 2\]"),
     "two clips": (torch.zeros(2, 8, 2, dtype=torch.long), ValueError, "one stream"),
-    "list": ([[1]], TypeError, "list"),
-    "None": (None, TypeError, "None"),
+    "float array": (np.zeros((1, 8, 2)), ValueError, "audio_codes is of dtype float64, but must hold integers"),
+    "list": ([[1]], TypeError, "a numpy array or a torch.Tensor, but is a list$"),
+    "None": (None, TypeError, "a numpy array or a torch.Tensor, but is None$"),
 }
 
 
+@pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize("name", BAD)
-def test_bad_codes_leave_no_trace(tiny, name):
+def test_bad_codes_leave_no_trace(tiny, name, check):
     bad, error, words = BAD[name]
     codes, stream = random_codes(tiny, 20), StreamingXcodec(tiny)
     first = stream.push_codes(codes[..., :15])
     with pytest.raises(error, match=words):
-        stream.push_codes(bad)
+        stream.push_codes(bad, check=check)
     audio = torch.cat([first, stream.push_codes(codes[..., 15:]), stream.flush_codes()], -1)
     assert torch.equal(audio, decoded(StreamingXcodec(tiny), codes, [(0, 15), (15, 20)]))
+
+
+@pytest.mark.parametrize("lookahead", [None, 40])
+def test_a_bad_row_leaves_no_trace_in_the_others(tiny, lookahead):
+    options: dict[str, Any] = {"chunk_ms": 80, "decode_lookahead_ms": lookahead}
+    codes = random_codes(tiny, 24)
+    batch, other = StreamingXcodecBatch(tiny, 2, **options), StreamingXcodecBatch(tiny, 2, **options)
+    for stream in (batch, other):
+        stream.push_codes([codes[..., :6], codes[..., 2:9]])
+    with pytest.raises(IndexError, match=r"audio_codes\[1\] holds 5000; codes must be in 0\.\.1023"):
+        batch.push_codes([codes[..., 6:20], torch.full((1, 8, 3), 5000)], check=False)
+    for call in (lambda stream: stream.push_codes([codes[..., 6:20], codes]), lambda stream: stream.flush_codes()):
+        for mine, want in zip(call(batch), call(other), strict=True):
+            assert torch.equal(mine, want)
 
 
 def test_nothing_gives_nothing(tiny):

@@ -108,7 +108,7 @@ def test_every_kind_of_pcm(tiny, speech):
     }
     for name, chunk in kinds.items():
         assert torch.equal(encoded(StreamingXcodec(tiny), chunk, [(0, 3000), (3000, 8000)]), want), name
-        for shape in ((1, -1), (1, 1, -1)):
+        for shape in ((1, -1), (-1, 1), (1, 1, -1)):
             stream = StreamingXcodec(tiny)
             assert torch.equal(torch.cat([stream.push(chunk.reshape(shape)), stream.flush()], -1), want), (name, shape)
 
@@ -132,9 +132,12 @@ BAD = {
     "scalar": (np.ones((), np.float32), ValueError, r"\[\]"),
     "int64": (np.zeros(9, np.int64), ValueError, "int64.*int16"),
     "float16": (torch.zeros(9, dtype=torch.float16), ValueError, "float16.*float32"),
-    "bytes": (b"12", TypeError, "bytes"),
-    "list": ([0.0, 1.0], TypeError, "list"),
-    "None": (None, TypeError, "None"),
+    "two columns": (np.zeros((100, 2), np.float32), ValueError, r"\[n, 1\].*has \[100, 2\]"),
+    "strings": (np.array(["a"]), ValueError, "chunk is of dtype <U1, but must be"),
+    "bytes": (b"12", TypeError, "torch.Tensor, but is a bytes$"),
+    "list": ([0.0, 1.0], TypeError, "torch.Tensor, but is a list$"),
+    "None": (None, TypeError, "torch.Tensor, but is None$"),
+    "integer": (5, TypeError, "torch.Tensor, but is an int$"),
 }
 
 
@@ -173,6 +176,7 @@ def test_bandwidth_and_gradient(tiny, speech):
         ("bandwidth 3", ValueError, {"bandwidth": 3}),
         ("sample_rate is 0", ValueError, {"sample_rate": 0}),
         ("sample_rate is 16000.0", ValueError, {"sample_rate": 16000.0}),
+        (r"sample_rate is 1000001, .* in 1\.\.1000000", ValueError, {"sample_rate": 1000001}),
         ("decode_lookahead_ms is 340.*below 340.*17 frames", ValueError, {"decode_lookahead_ms": 340}),
         ("decode_lookahead_ms is 30", ValueError, {"decode_lookahead_ms": 30}),
         ("cuda_graph is True", ValueError, {"cuda_graph": True}),

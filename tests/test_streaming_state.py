@@ -12,7 +12,7 @@ import torch
 
 from xcodec_fast import StreamingXcodec, StreamingXcodecBatch
 
-from .streams import decoded, encoded
+from .streams import assert_same_state, decoded, encoded
 
 OPTIONS: dict[str, Any] = {"chunk_ms": 80, "lookahead_ms": 20, "left_context_ms": 600}
 CONTINUE = """
@@ -57,21 +57,7 @@ def test_a_state_is_a_copy_and_changes_nothing(tiny, speech):
     kept = copy.deepcopy(state)
     rest = torch.cat([first, stream.push(speech[5000:9000]), stream.flush()], -1)
     assert torch.equal(rest, encoded(StreamingXcodec(tiny, **OPTIONS), speech[:9000], [(0, 5000), (5000, 9000)]))
-    _assert_equal(state, kept)
-
-
-def _assert_equal(one, other):
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            _assert_equal(one[key], other[key])
-    elif isinstance(one, list):
-        for a, b in zip(one, other, strict=True):
-            _assert_equal(a, b)
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    else:
-        assert one == other
+    assert_same_state(state, kept)
 
 
 def test_moves_between_a_row_and_a_stream(tiny, speech):
@@ -122,7 +108,7 @@ def test_states_that_do_not_fit(tiny, pair, speech):
         (StreamingXcodec(tiny, **{**OPTIONS, "chunk_ms": 20}), state, ValueError, r"with {'chunk_ms': [^,]+}, but"),
         (other, state, ValueError, "codebooks"),
         (StreamingXcodec(copy.deepcopy(tiny).double(), **OPTIONS), state, ValueError, "lines"),
-        (StreamingXcodecBatch(tiny, 2, **OPTIONS), state, ValueError, "1 rows, but 2"),
+        (StreamingXcodecBatch(tiny, 2, **OPTIONS), state, ValueError, "1 row, but 2"),
         (stream, {}, TypeError, "state_dict"),
         (stream, None, TypeError, "state_dict"),
     )

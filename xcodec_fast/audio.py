@@ -204,8 +204,9 @@ def check_audio_suffix(path: str | Path) -> None:
 
 
 def check_rate(sample_rate: Any) -> None:
-    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
-        raise ValueError(f"sample_rate is {sample_rate!r}, but must be a whole number of Hz, 1 or more")
+    """A rate must be one that audio files and streams may have."""
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or not 1 <= sample_rate <= HIGHEST_RATE:
+        raise ValueError(f"sample_rate is {sample_rate!r}, but must be a whole number of Hz in 1..{HIGHEST_RATE}")
 
 
 def _reason(error: Exception) -> str:

@@ -15,12 +15,14 @@ import torch
 import typer
 from torch import Tensor
 
+from xcodec_fast.audio import HIGHEST_RATE
 from xcodec_fast.cli_options import Bandwidth, ChunkMs, LeftContextMs, LookaheadMs, Model, OnDevice, as_settings
 from xcodec_fast.cli_work import Device, Models
 from xcodec_fast.raw_pipe import RawFormat, arriving, codes_bytes, pcm_bytes, until_stopped, write_all
 from xcodec_fast.streaming import StreamingXcodec
 
 _LATE = 1.0  # s
+_MOST_THREADS = 1024  # far more, and the system has none left for PyTorch, which ends in a crash
 _FILES = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
 
 
@@ -35,7 +37,8 @@ def stream(
     file: Annotated[Path | None, typer.Argument(help="Raw PCM too; stdin if left out.")] = None,
     model: Model = "xcodec-tiny",
     input_rate: Annotated[
-        int | None, typer.Option(min=1, max=1_000_000, metavar="HZ", help="Of the PCM, in and out; else the model's.")
+        int | None,
+        typer.Option(min=1, max=HIGHEST_RATE, metavar="HZ", help="Of the PCM, in and out; else the model's."),
     ] = None,
     input_format: Annotated[RawFormat, typer.Option(help="Of the PCM, in and out.")] = RawFormat.s16le,
     emit: Annotated[
@@ -51,7 +54,7 @@ def stream(
     device: OnDevice = Device.auto,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Cores to compute on; 1 where others are busy; else torch's choice."),
+        typer.Option(help="Cores to compute on; 1 where others are busy; else torch's choice."),
     ] = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Read FILE no faster than the clock runs.")] = False,
 ) -> None:
@@ -69,6 +72,8 @@ def stream(
     if sys.stdout.isatty():
         raise ValueError(f"stdout is a terminal, but raw {emit} are bytes: redirect or pipe them")
     if threads is not None:
+        if not 1 <= threads <= _MOST_THREADS:
+            raise ValueError(f"--threads {threads} is not in 1..{_MOST_THREADS}")
         torch.set_num_threads(threads)
     settings, models = as_settings(chunk_ms, lookahead_ms, left_context_ms), Models(device)
     live = StreamingXcodec(
@@ -88,11 +93,11 @@ def stream(
         try:
             for codes, last in _encoded(live, _whole_samples(pieces, input_format)):
                 if emit is Emit.codes:
-                    write_all(target, codes_bytes(codes))
+                    _write(target, codes_bytes(codes))
                     continue
-                write_all(target, pcm_bytes(live.push_codes(codes), input_format))
+                _write(target, pcm_bytes(live.push_codes(codes), input_format))
                 if last:
-                    write_all(target, pcm_bytes(live.flush_codes(), input_format))
+                    _write(target, pcm_bytes(live.flush_codes(), input_format))
         except BrokenPipeError:
             return
 
@@ -107,9 +112,27 @@ def _in_time(pieces: Iterable[bytes], pace: float) -> Iterator[bytes]:
         print(f"note: {late:.1f} s behind the clock at the end", file=sys.stderr)
 
 
+def _write(target: int, data: bytes) -> None:
+    try:
+        write_all(target, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "stdout") from error
+
+
 def _encoded(live: StreamingXcodec, pieces: Iterable[np.ndarray]) -> Iterator[tuple[Tensor, bool]]:
+    """Each chunk's codes, and whether they are the last: a chunk at a time, so that they come before what is wrong."""
+    at_once, given = max(1, int(live.sample_rate * live.settings.chunk_ms / 1000)), 0
     for samples in pieces:
-        yield live.push(samples), False
+        for chunk in np.split(samples, range(at_once, len(samples), at_once)):
+            bad = np.flatnonzero(~np.isfinite(chunk))
+            if len(bad):
+                at = given + int(bad[0])
+                yield live.push(chunk[: bad[0]]), False
+                raise ValueError(f"sample {at} of the input, at {at / live.sample_rate:.6g} s, is {chunk[bad[0]]}")
+            yield live.push(chunk), False
+            given += len(chunk)
     yield live.flush(), True
 
 

@@ -124,7 +124,7 @@ class Walk:
         self.left = self.right = lag * stride + int(conv.padding[0])
         return y, s
 
-    def unit(
+    def residual_unit(
         self, x: Tensor, s: Tensor, conv1: nn.Conv1d, alpha2: Tensor, conv2: nn.Conv1d, alpha: Tensor, keep_y: bool
     ) -> tuple[Any, Any]:
         """`functional.residual_unit` of the stream."""

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xcodec_fast.wording import type_named
+
 _FULL_SCALE = {"int16": 1 << 15, "int32": 1 << 31}
 
 
@@ -18,21 +20,21 @@ def samples_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def as_samples(chunk: Any, name: str, dtype: torch.dtype, check: bool) -> Tensor:
-    """Mono PCM, `[n]`, `[1, n]` or `[1, 1, n]`, -> a copy on the CPU, samples `[n]` in [-1, 1].
+    """Mono PCM, `[n]`, `[1, n]`, `[n, 1]` or `[1, 1, n]`, -> a copy on the CPU, samples `[n]` in [-1, 1].
 
     `dtype` is the model's. Raises TypeError where it is no array, ValueError on another shape or dtype and, with
     `check`, on what is NaN or infinite in the model's dtype.
     """
     own = samples_dtype(dtype)
+    require_array(chunk, name)
     if isinstance(chunk, np.ndarray):
         if chunk.dtype.name not in ("float32", "float64", *_FULL_SCALE):
-            raise ValueError(_wrong_dtype(name, chunk.dtype.name))
+            raise ValueError(_wrong_dtype(name, str(chunk.dtype)))
         chunk = torch.from_numpy(np.array(chunk, chunk.dtype.newbyteorder("=")))
-    elif not isinstance(chunk, Tensor):
-        raise TypeError(f"{name} must be a numpy array or a torch.Tensor, but is a {type(chunk).__name__}")
     shape, kind = list(chunk.shape), str(chunk.dtype).removeprefix("torch.")
-    if len(shape) not in (1, 2, 3) or any(extent != 1 for extent in shape[:-1]):
-        raise ValueError(f"{name} must be mono, of the shape [n], [1, n] or [1, 1, n], but has {shape}")
+    one_column = len(shape) == 2 and shape[1] == 1
+    if len(shape) not in (1, 2, 3) or (any(extent != 1 for extent in shape[:-1]) and not one_column):
+        raise ValueError(f"{name} must be mono, of the shape [n], [1, n], [n, 1] or [1, 1, n], but has {shape}")
     if kind not in ("float32", "float64", *_FULL_SCALE):
         raise ValueError(_wrong_dtype(name, kind))
     samples = chunk.detach().flatten().cpu()
@@ -43,8 +45,14 @@ def as_samples(chunk: Any, name: str, dtype: torch.dtype, check: bool) -> Tensor
     return samples.to(own, copy=True)
 
 
+def require_array(value: Any, name: str) -> None:
+    """Nothing but a numpy array or a tensor will do."""
+    if not isinstance(value, np.ndarray | Tensor):
+        raise TypeError(f"{name} must be a numpy array or a torch.Tensor, but is {type_named(value)}")
+
+
 def _wrong_dtype(name: str, kind: str) -> str:
-    return f"{name} is {kind}, but must be one of float32, float64 (in [-1, 1]), int16 and int32"
+    return f"{name} is of dtype {kind}, but must be one of float32, float64 (in [-1, 1]), int16 and int32"
 
 
 class Queue:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xcodec_fast.state_checks import check_count, check_finite, check_keys, check_tensor, damaged
+
 _RELIVED_SECONDS = 0.2
 
 
@@ -53,8 +55,20 @@ class Resampler:
         return {"input": torch.from_numpy(self._known.copy()), "start": self._start, "got": self._got}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where the state was taken."""
-        self._begin(state["input"].numpy().astype(self._dtype), state["start"], state["got"])
+        """Goes on where the state was taken. Raises ValueError where it is not what `state_dict` gave."""
+        self._check(state)
+        self._begin(state["input"].detach().cpu().numpy().copy(), state["start"], state["got"])
+
+    def _check(self, state: Any) -> None:
+        check_keys(state, "the resampler", {"input", "start", "got"})
+        known, start, got = state["input"], state["start"], state["got"]
+        check_tensor(known, "the resampler's input", torch.from_numpy(self._early).dtype, [-1])
+        check_finite(known, "the resampler's input")
+        check_count("the resampler's start", start, 0)
+        check_count("the resampler's got", got, 0)
+        behind = (start + len(known)) / self.source_rate - got / self.target_rate
+        if start % self._phase or not -2 / self.target_rate < behind < self._kept / self.source_rate:
+            raise damaged(f"the resampler started at {start} and got {got}, which {len(known)} samples do not give")
 
     def _begin(self, known: np.ndarray, start: int, got: int) -> None:
         import soxr  # where used: a machine that streams at the model's rate may lack it

@@ -41,7 +41,7 @@ class ResidualUnit(nn.Module):
         self.conv2 = nn.Conv1d(channels, channels, 1)
 
     def forward(self, x: Tensor, s: Tensor, then: Snake1d, way: Way, keep_x: bool = True) -> tuple[Any, Tensor]:
-        return way.unit(x, s, self.conv1, self.snake2.alpha, self.conv2, then.alpha, keep_x)
+        return way.residual_unit(x, s, self.conv1, self.snake2.alpha, self.conv2, then.alpha, keep_x)
 
 
 def through_units(

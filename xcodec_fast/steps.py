@@ -3,7 +3,7 @@
 `step(state, chunk, valid, active) -> (out, state)`: chunk, the next n frames of every row, zero where there are none;
 valid, int64 `[B]`, how many of the n are before the row's end; active, bool `[B]`, the rows that advance, None for all.
 Of a row that has made `seen` frames it gives the frames seen - lag ... seen - lag + n - 1; the caller drops those below
-0 and past the end. A row starts with `seen` at `first`, 0 or below it: what lies before frame 0 is zero.
+0 and past the end. A row starts with `seen` at `origin`, 0 or below it: what lies before frame 0 is zero.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Span = tuple[int, int] | None  # of a window, the frames that a lone row has: [s
 class Step(ABC):
     """What the three steps share.
 
-    Attributes: chunk, the frames n of each step, None for any number; lag and first, in frames; unit, positions of the
+    Attributes: chunk, the frames n of each step, None for any number; lag and origin, in frames; unit, positions of the
     chunk a frame; dtype, of the chunk; windows, of steps that see one; extents, as `lines.Walk` takes them; reach, the
     frames before the new ones that lines hold.
     """
 
     chunk: int | None
     lag: int
-    first: int = 0
+    origin: int = 0
     unit: int
     dtype: torch.dtype
     windows: Windows | None
@@ -68,7 +68,7 @@ class Step(ABC):
         self._out(walk, chunk, None)
         self.reach, self.dtype = walk.reach, chunk.dtype
         lines = tuple(line.new_zeros(batch, *line.shape[1:]) for line in walk.state().lines)
-        return StreamState(zero.new_full((batch,), self.first), zero.new_zeros(batch), lines)
+        return StreamState(zero.new_full((batch,), self.origin), zero.new_zeros(batch), lines)
 
     @abstractmethod
     def _example(self) -> Tensor:
@@ -92,7 +92,7 @@ class EncodeStep(Step):
     def __init__(self, model: Any, windows: Windows, bandwidth: float) -> None:
         super().__init__(model)
         self.windows, self.bandwidth = windows, bandwidth
-        self.chunk, self.lag, self.first = windows.chunk, windows.lookahead, windows.first
+        self.chunk, self.lag, self.origin = windows.chunk, windows.lookahead, windows.origin
         self.unit = model.config.hop_length
         if windows.left >= model.acoustic_encoder.context()[0] and whole_frames_pad(model) == 0:
             self.extents = encoder_extents(model.acoustic_encoder, windows.lookahead)
@@ -150,7 +150,7 @@ class DecodeWindowStep(Step):
     def __init__(self, model: Any, windows: Windows, stages: int) -> None:
         super().__init__(model)
         self.windows, self.stages = windows, stages
-        self.chunk, self.lag, self.first = windows.chunk, windows.lookahead, windows.first
+        self.chunk, self.lag, self.origin = windows.chunk, windows.lookahead, windows.origin
 
     def _example(self) -> Tensor:
         shape = (1, self.stages, self.windows.chunk)

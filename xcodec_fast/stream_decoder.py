@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from xcodec_fast import checks
 from xcodec_fast.model import XcodecModel
-from xcodec_fast.pcm import samples_dtype
+from xcodec_fast.pcm import require_array, samples_dtype
+from xcodec_fast.state_checks import check_count, check_keys
 from xcodec_fast.steps import DecodeStep, DecodeWindowStep, Step
 from xcodec_fast.stream_side import StreamSide
 from xcodec_fast.windows import Windows
@@ -20,6 +21,8 @@ from xcodec_fast.windows import Windows
 
 class StreamDecoder(StreamSide):
     """Codes `[1, Q, f]` in, audio `[1, 1, t]` out: exact, or in windows where there are any."""
+
+    _keys = StreamSide._keys | {"stages"}
 
     def __init__(
         self,
@@ -44,13 +47,17 @@ class StreamDecoder(StreamSide):
         return self._stages
 
     @property
+    def _none(self) -> Tensor:
+        return torch.zeros(1, 1, 0, dtype=self.model.dtype, device=self.model.device)
+
+    @property
     def _out_unit(self) -> int:
         return self.model.config.hop_length
 
-    def push(self, codes: Mapping[int, Any], check: bool) -> list[Tensor]:
+    def push(self, codes: Mapping[int, Any]) -> list[Tensor]:
         """Codes by row -> each row's audio. Raises as `decode` does, and ValueError on rows of unequal Q."""
         name = "audio_codes" if self._batch == 1 else "audio_codes[{}]"
-        pieces = {row: self._checked(piece, name.format(row), check) for row, piece in codes.items()}
+        pieces = {row: self._checked(piece, name.format(row)) for row, piece in codes.items()}
         self._take_stages({piece.shape[0] for piece in pieces.values() if piece.shape[1]})
         rows = self._open(pieces, "flush_codes")
         for index, piece in pieces.items():
@@ -73,31 +80,37 @@ class StreamDecoder(StreamSide):
         state = super().state_dict(index)
         return None if state is None else {**state, "stages": self._stages}
 
-    def check_states(self, indices: Sequence[int], states: Sequence[dict[str, Any] | None]) -> None:
-        """Raises ValueError where a state, to be loaded into a row, does not fit."""
-        stages = {state["stages"] for state in states if state is not None}
-        self._check_stages(stages, indices)
-        checked = copy(self)  # its rows would be those of these stages
-        checked._take_stages(stages, indices)
-        super(StreamDecoder, checked).check_states(indices, states)
+    def loading(self, indices: Sequence[int], states: Sequence[dict[str, Any] | None]) -> Callable[[], None]:
+        """As of any side; ValueError too where a state's codes have other stages than those of the rows that stay."""
+        stages = {self._stages_of(state) for state in states if state is not None}
+        loaded = copy(self)  # its rows are those of these stages
+        loaded._take_stages(stages, indices)
+        load = super(StreamDecoder, loaded).loading(indices, states)
 
-    def load_state_dict(self, index: int, state: dict[str, Any] | None) -> None:
-        """A row goes on where the state was taken."""
-        if state is not None:
-            self._take_stages({state["stages"]}, [index])
-        super().load_state_dict(index, state)
+        def replace() -> None:
+            load()
+            vars(self).update(vars(loaded))
 
-    def _checked(self, codes: Any, name: str, check: bool) -> Tensor:
+        return replace
+
+    def _stages_of(self, state: dict[str, Any]) -> int:
+        check_keys(state, "the decoder", self._keys)
+        check_count("stages", state["stages"], 1, self.model.config.num_quantizers)
+        return state["stages"]
+
+    def _checked(self, codes: Any, name: str) -> Tensor:
         """`[Q, f]`, int64, on the CPU."""
-        if isinstance(codes, np.ndarray) and codes.dtype.kind in "iu":
+        require_array(codes, name)
+        if isinstance(codes, np.ndarray):
+            if codes.dtype.kind not in "iu":
+                raise ValueError(f"{name} is of dtype {codes.dtype}, but must hold integers")
             codes = torch.from_numpy(codes.astype(np.int64))
         config = self.model.config
-        checks.require_tensor(codes, name)
         checks.check_codes(codes, config.num_quantizers, codes.device, 0, name)
         if codes.shape[0] != 1:
             raise ValueError(f"{name} must be of one stream, [1, Q, f], but has the shape {list(codes.shape)}")
         codes = codes[0].to("cpu", torch.int64, copy=True)
-        if check and codes.numel():
+        if codes.numel():
             checks.check_code_range(codes, config.codebook_size, name)
         return codes
 
@@ -121,7 +134,7 @@ class StreamDecoder(StreamSide):
         for index in range(self._batch):
             audio, last = rows.take(index), index in ended
             if audio is None:
-                audio = torch.zeros(1, 1, 0, dtype=model.dtype, device=model.device)
+                audio = self._none
             if self._resamplers[index] is not None and (audio.shape[-1] or last):
                 samples = audio.flatten().to("cpu", samples_dtype(model.dtype))
                 audio = self._resampled(index, samples, last)[None, None].to(audio)

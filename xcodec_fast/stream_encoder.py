@@ -29,7 +29,6 @@ class StreamEncoder(StreamSide):
     ) -> None:
         super().__init__(model, batch, (sample_rate, model.config.sample_rate), windows.chunk, cuda_graph)
         self._windows, self._bandwidth = windows, bandwidth
-        self._none = torch.zeros(1, model.quantizer.stages(bandwidth), 0, dtype=torch.int64)
 
     def _step(self) -> EncodeStep:
         return EncodeStep(self.model, self._windows, self._bandwidth)
@@ -37,6 +36,11 @@ class StreamEncoder(StreamSide):
     @property
     def _channels(self) -> int:
         return 1
+
+    @property
+    def _none(self) -> Tensor:
+        stages = self.model.quantizer.stages(self._bandwidth)
+        return torch.zeros(1, stages, 0, dtype=torch.int64, device=self.model.device)
 
     @property
     def _out_unit(self) -> int:
@@ -65,6 +69,5 @@ class StreamEncoder(StreamSide):
         return taken
 
     def _taken(self) -> list[Tensor]:
-        rows = self._made()
-        none = self._none.to(self.model.device)
+        rows, none = self._made(), self._none
         return [none if (codes := rows.take(index)) is None else codes for index in range(self._batch)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from xcodec_fast.cuda_graph import StepGraph
 from xcodec_fast.pcm import Queue
 from xcodec_fast.steps import Step
+from xcodec_fast.stream_states import check_row
 
 _AT_ONCE = 500  # frames of the longest step where a step takes any number
 
@@ -45,7 +47,7 @@ class StreamRows:
     def __init__(self, step: Step, batch: int, out_unit: int, graph_chunk: int | None, channels: int = 1) -> None:
         self.step, self.channels = step, channels
         self.state = step.fresh(batch)
-        self.rows = [Row(step.first) for _ in range(batch)]
+        self.rows = [Row(step.origin) for _ in range(batch)]
         self._device = self.state.seen.device
         self._out_unit, self._graph_chunk = out_unit, graph_chunk
         self._graphs: dict[torch.Size, StepGraph] = {}
@@ -53,13 +55,13 @@ class StreamRows:
     def has_begun(self, index: int) -> bool:
         """Whether a row has got anything since its start."""
         row = self.rows[index]
-        return row.seen != self.step.first or len(row.waiting) + len(row.ready) > 0 or row.end is not None
+        return row.seen != self.step.origin or len(row.waiting) + len(row.ready) > 0 or row.end is not None
 
     def arrive(self, index: int, piece: Tensor) -> None:
         """More of a row's input, `[C, n]`, on the CPU."""
         row = self.rows[index]
-        if piece.shape[-1] and row.seen == self.step.first < 0 and not len(row.waiting):
-            row.waiting.append(piece.new_zeros(piece.shape[0], -self.step.first * self.step.unit))
+        if piece.shape[-1] and row.seen == self.step.origin < 0 and not len(row.waiting):
+            row.waiting.append(piece.new_zeros(piece.shape[0], -self.step.origin * self.step.unit))
         row.waiting.append(piece)
 
     def end(self, index: int) -> None:
@@ -88,7 +90,7 @@ class StreamRows:
 
     def reset(self, index: int) -> None:
         """A row starts anew; what waits is dropped."""
-        self._place(index, Row(self.step.first))
+        self._place(index, Row(self.step.origin))
 
     def state_dict(self, index: int) -> dict[str, Any]:
         """A copy of a row's state, on the CPU."""
@@ -103,29 +105,22 @@ class StreamRows:
             "lines": [line[index].to("cpu", copy=True) for line in self.state.lines],
         }
 
-    def check_state(self, state: dict[str, Any]) -> None:
-        """Raises ValueError where a state is that of another model or of other settings."""
-        given = [(str(line.dtype), list(line.shape)) for line in state["lines"]]
-        own = [(str(line.dtype), list(line.shape[1:])) for line in self.state.lines]
-        if given != own:
-            raise ValueError(f"the state has the lines {given}, but this model with these settings has {own}")
-        waiting, ready = state["waiting"], state["ready"]
-        fits = all(isinstance(state[name], int) for name in ("seen", "missing"))
-        fits = fits and (state["end"] is None or isinstance(state["end"], int))
-        fits = fits and (waiting is None or (waiting.ndim, waiting.shape[0]) == (2, self.channels))
-        if not (fits and (ready is None or ready.ndim == 3)):
-            raise ValueError("the state is damaged: its counts or what waits in it are not what state_dict() gave")
-
-    def load_state_dict(self, index: int, state: dict[str, Any]) -> None:
-        """A row goes on where the state was taken."""
+    def placing(self, state: dict[str, Any], none: Tensor) -> Callable[[int], None]:
+        """A function that puts a state into a row. none: an output of no frames. Raises as `check_row` does."""
+        check_row(state, self.step, self.channels, self.state.lines, none, self._out_unit)
         row = Row(state["seen"], state["missing"], state["end"])
         if state["waiting"] is not None:
-            row.waiting.append(state["waiting"].clone())
+            row.waiting.append(state["waiting"].to("cpu", copy=True))
         if state["ready"] is not None:
             row.ready.append(state["ready"].to(self._device, copy=True))
-        for line, kept in zip(self.state.lines, state["lines"], strict=True):
-            line[index] = kept.to(line.device)
-        self._place(index, row)
+        kept = [line.to(self._device) for line in state["lines"]]
+
+        def place(index: int) -> None:
+            for line, values in zip(self.state.lines, kept, strict=True):
+                line[index] = values
+            self._place(index, row)
+
+        return place
 
     def _place(self, index: int, row: Row) -> None:
         self.state.seen[index], self.state.missing[index] = row.seen, row.missing

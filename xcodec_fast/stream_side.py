@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from xcodec_fast.model import XcodecModel
+from xcodec_fast.one_call import OneCall
 from xcodec_fast.pcm import samples_dtype
 from xcodec_fast.resampling import Resampler
+from xcodec_fast.state_checks import check_keys, damaged
 from xcodec_fast.steps import Step
 from xcodec_fast.stream_rows import StreamRows
 
@@ -24,12 +26,16 @@ class StreamSide(ABC):
         rates: Hz, of the audio before and after resampling.
         chunk: frames of the chunks.
         cuda_graph: whether steps are captured; None: on a CUDA device.
+
+    Attributes: one_call, which whoever calls its methods is within.
     """
+
+    _keys = frozenset({"row", "resampler"})  # of a row's state
 
     def __init__(
         self, model: XcodecModel, batch: int, rates: tuple[int, int], chunk: int, cuda_graph: bool | None
     ) -> None:
-        self.model = model
+        self.model, self.one_call = model, OneCall()
         self._batch, self._rates, self._chunk, self._cuda_graph = batch, rates, chunk, cuda_graph
         self._rows: StreamRows | None = None
         self._resamplers: list[Resampler | None] = [None] * batch
@@ -43,6 +49,11 @@ class StreamSide(ABC):
     @abstractmethod
     def _channels(self) -> int:
         """Of the input."""
+
+    @property
+    @abstractmethod
+    def _none(self) -> Tensor:
+        """An output of no frames, `[1, C, 0]`."""
 
     @property
     @abstractmethod
@@ -73,23 +84,30 @@ class StreamSide(ABC):
             "resampler": None if resampler is None else resampler.state_dict(),
         }
 
-    def check_states(self, indices: Sequence[int], states: Sequence[dict[str, Any] | None]) -> None:
-        """Raises ValueError where a state, to be loaded into a row, is of another model or of other settings."""
-        for state in filter(None, states):
-            self._made().check_state(state["row"])
-            resampler = state["resampler"]
-            if (resampler is None) != (self._rates[0] == self._rates[1]) or (
-                resampler is not None and set(resampler) != {"input", "start", "got"}
-            ):
-                raise ValueError("the state is damaged: it is not what state_dict() gave")
+    def loading(self, indices: Sequence[int], states: Sequence[dict[str, Any] | None]) -> Callable[[], None]:
+        """A function by which rows go on where their states were taken, and begin anew where there is none.
 
-    def load_state_dict(self, index: int, state: dict[str, Any] | None) -> None:
-        """A row goes on where the state was taken."""
-        self.reset([index])
-        if state is not None:
-            self._made().load_state_dict(index, state["row"])
-            if (resampler := self._resamplers[index]) is not None:
-                resampler.load_state_dict(state["resampler"])
+        All that may fail comes before. Raises ValueError where a state is damaged, or of another model or settings.
+        """
+        loads = [None if state is None else self._loading(state) for state in states]
+
+        def load() -> None:
+            self.reset(indices)
+            for index, loaded in zip(indices, loads, strict=True):
+                if loaded is not None:
+                    place, self._resamplers[index] = loaded
+                    place(index)
+
+        return load
+
+    def _loading(self, state: dict[str, Any]) -> tuple[Callable[[int], None], Resampler | None]:
+        check_keys(state, "a direction", self._keys)
+        resampler, kept = self._resampler(), state["resampler"]
+        if resampler is not None:
+            resampler.load_state_dict(kept)
+        elif kept is not None:
+            raise damaged("it has a resampler, but this stream, at the model's rate, has none")
+        return self._made().placing(state["row"], self._none), resampler
 
     def _made(self) -> StreamRows:
         """Raises RuntimeError where the model has changed under a stream."""

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from xcodec_fast.model import XcodecModel
+from xcodec_fast.pcm import require_array
 from xcodec_fast.streaming_batch import StreamingXcodecBatch
 from xcodec_fast.windows import StreamSettings
 
@@ -52,7 +53,7 @@ class StreamingXcodec:
 
     def push(self, chunk: Any, *, check: bool = True) -> Tensor:
         """Mono PCM -> codes `[1, Q, f]`, f >= 0."""
-        return self._batch.push([_something(chunk, "chunk")], check=check)[0]
+        return self._batch.push([_array(chunk, "chunk")], check=check)[0]
 
     def flush(self) -> Tensor:
         """Ends the audio: the rest of its codes."""
@@ -60,7 +61,7 @@ class StreamingXcodec:
 
     def push_codes(self, audio_codes: Any, *, check: bool = True) -> Tensor:
         """Codes `[1, Q, f]`, f >= 0 -> audio `[1, 1, t]`."""
-        return self._batch.push_codes([_something(audio_codes, "audio_codes")], check=check)[0]
+        return self._batch.push_codes([_array(audio_codes, "audio_codes")], check=check)[0]
 
     def flush_codes(self) -> Tensor:
         """Ends the codes: the rest of their audio."""
@@ -79,7 +80,7 @@ class StreamingXcodec:
         self._batch.load_state_dict(state)
 
 
-def _something(value: Any, name: str) -> Any:
-    if value is None:
-        raise TypeError(f"{name} must be a numpy array or a torch.Tensor, but is None")
+def _array(value: Any, name: str) -> Any:
+    """The value, which in a batch could be None."""
+    require_array(value, name)
     return value

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from xcodec_fast import checks
 from xcodec_fast.audio import check_rate
 from xcodec_fast.derived import weights_mark
 from xcodec_fast.model import XcodecModel, require_model
+from xcodec_fast.one_call import in_turn
 from xcodec_fast.resampling import largest_lag
 from xcodec_fast.stream_decoder import StreamDecoder
 from xcodec_fast.stream_encoder import StreamEncoder
 from xcodec_fast.windows import StreamSettings, Windows, check_duration, in_frames
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def _without_autograd(method: Method) -> Method:
-    """No gradients, but also no inference mode: a state made within one could not be changed outside."""
-
-    @wraps(method)
-    def call(*args: Any, **keywords: Any) -> Any:
-        with torch.inference_mode(False), torch.no_grad():
-            return method(*args, **keywords)
-
-    return cast(Method, call)
+from xcodec_fast.wording import counted, type_named
 
 
 class StreamingXcodecBatch:
@@ -44,6 +31,10 @@ class StreamingXcodecBatch:
         decode_lookahead_ms: None for exact decoding, which waits for all that the decoder's layers read (200 ms at the
             default config); a shorter one decodes in windows of `chunk_ms`, with a crossfade of one frame.
         cuda_graph: whether steps are captured as CUDA graphs; None: where the model is on a CUDA device.
+
+    A stream takes one call at a time in each direction: `push` on one thread beside `push_codes` on another, but no
+    second call within one; `reset`, `state_dict` and `load_state_dict` are calls in both. One that comes at a wrong
+    time raises RuntimeError and changes nothing.
 
     The acoustic layers must be plain: a step would leave out what hooks or adapters on them do, and so refuses them
     with a TypeError when a stream begins.
@@ -90,27 +81,28 @@ class StreamingXcodecBatch:
         self._encoder = StreamEncoder(model, batch_size, windows, self.bandwidth, self.sample_rate, cuda_graph)
         self._decoder = StreamDecoder(model, batch_size, windows.chunk, decode_windows, self.sample_rate, cuda_graph)
 
-    @_without_autograd
+    @in_turn("_encoder")
     def push(self, chunks: Sequence[Any], *, check: bool = True) -> list[Tensor]:
         """A chunk of audio for each row, None for nothing -> each row's codes `[1, Q, f]`, int64.
 
-        A chunk is mono PCM at `sample_rate`, `[n]`, `[1, n]` or `[1, 1, n]`, n >= 0, numpy or torch: float32 or
-        float64 in [-1, 1], int16 or int32. `check=False` leaves out the look for NaN and infinity.
+        A chunk is mono PCM at `sample_rate`, `[n]`, `[1, n]`, `[n, 1]` or `[1, 1, n]`, n >= 0, numpy or torch: float32
+        or float64 in [-1, 1], int16 or int32. Floats are taken as they are: divide 16-bit values in floats by 32768.
+        `check=False` leaves out the look for NaN and infinity.
 
         Raises TypeError and ValueError on what is not that; every stream then goes on as if it had not been given.
         After any other error, such as a lack of memory, it counts as given: its codes come with the next push.
         """
         return self._encoder.push(self._given(chunks, "chunks"), check)
 
-    @_without_autograd
+    @in_turn("_encoder")
     def flush(self, rows: Sequence[int] | None = None) -> list[Tensor]:
         """Ends the audio of some rows, None for all: the rest of their codes, of a last frame filled up with zeros.
 
-        Their encoders then start anew.
+        A list of B, as `push` gives, with no frames for the rows not named. The named rows' encoders then start anew.
         """
         return self._encoder.flush(self._indices(rows))
 
-    @_without_autograd
+    @in_turn("_decoder")
     def push_codes(self, audio_codes: Sequence[Any], *, check: bool = True) -> list[Tensor]:
         """Codes `[1, Q, f]` for each row, f >= 0, None for nothing -> each row's audio `[1, 1, t]` at `sample_rate`.
 
@@ -118,23 +110,28 @@ class StreamingXcodecBatch:
         stream's start to its end.
 
         Raises TypeError, ValueError and IndexError as `model.decode` does; every stream then goes on as if nothing had
-        been given.
+        been given. `check` is there as `model.decode` has it, and changes nothing: codes wait on the CPU, where their
+        range is always looked at.
         """
-        return self._decoder.push(self._given(audio_codes, "audio_codes"), check)
+        return self._decoder.push(self._given(audio_codes, "audio_codes"))
 
-    @_without_autograd
+    @in_turn("_decoder")
     def flush_codes(self, rows: Sequence[int] | None = None) -> list[Tensor]:
-        """Ends the codes of some rows, None for all: the rest of their audio. Their decoders then start anew."""
+        """Ends the codes of some rows, None for all: the rest of their audio.
+
+        A list of B, as `push_codes` gives, with no samples for the rows not named. The named rows' decoders then start
+        anew.
+        """
         return self._decoder.flush(self._indices(rows))
 
-    @_without_autograd
+    @in_turn("_encoder", "_decoder")
     def reset(self, rows: Sequence[int] | None = None) -> None:
         """Some rows, None for all, start anew; what they held is dropped."""
         indices = self._indices(rows)
         self._encoder.reset(indices)
         self._decoder.reset(indices)
 
-    @_without_autograd
+    @in_turn("_encoder", "_decoder")
     def state_dict(self, rows: Sequence[int] | None = None) -> dict[str, Any]:
         """Copies of the states of some rows, None for all: tensors on the CPU and plain values, for `torch.save`."""
         return {
@@ -145,33 +142,43 @@ class StreamingXcodecBatch:
             ],
         }
 
-    @_without_autograd
+    @in_turn("_encoder", "_decoder")
     def load_state_dict(self, state: dict[str, Any], rows: Sequence[int] | None = None) -> None:
         """Some rows, None for all, go on where the rows of `state` were.
 
-        Raises TypeError and ValueError where it is no such state, or that of another model or of other settings; every
-        row then stays as it was.
+        Raises TypeError and ValueError where it is no such state, is damaged (audio that waits must be finite), or was
+        taken with other codebooks, other settings, or tensors of other shapes or another dtype; every row then stays as
+        it was. Other weights that leave all these as they are cannot be told.
         """
-        if not isinstance(state, dict) or set(state) != {"settings", "rows"}:
-            raise TypeError("state must be what state_dict() gave")
+        rows_given = self._rows_given(state)
         if state["settings"] != (own := self._settings()):
-            theirs = state["settings"] if isinstance(state["settings"], dict) else {}
+            theirs = state["settings"]
             differing = [key for key in own | theirs if own.get(key) != theirs.get(key)]
             was, now = ({key: settings.get(key) for key in differing} for settings in (theirs, own))
             raise ValueError(f"the state was taken with {was}, but this stream has {now}")
         indices = self._indices(rows)
-        if len(state["rows"]) != len(indices):
-            raise ValueError(f"the state has {len(state['rows'])} rows, but {len(indices)} are to be loaded")
+        if len(rows_given) != len(indices):
+            raise ValueError(f"the state has {counted(len(rows_given), 'row')}, but {len(indices)} are to be loaded")
         try:
-            self._encoder.check_states(indices, [row["encoder"] for row in state["rows"]])
-            self._decoder.check_states(indices, [row["decoder"] for row in state["rows"]])
+            loads = [
+                self._encoder.loading(indices, [row["encoder"] for row in rows_given]),
+                self._decoder.loading(indices, [row["decoder"] for row in rows_given]),
+            ]
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"the state is damaged: it is not what state_dict() gave ({error!r})") from error
-        self._encoder.reset(indices)
-        self._decoder.reset(indices)
-        for index, row in zip(indices, state["rows"], strict=True):
-            self._encoder.load_state_dict(index, row["encoder"])
-            self._decoder.load_state_dict(index, row["decoder"])
+        for load in loads:
+            load()
+
+    def _rows_given(self, state: Any) -> list[Any]:
+        """The rows of a state, which must be a dict of settings and rows."""
+        if not isinstance(state, dict):
+            raise TypeError(f"state must be what state_dict() gave, but is {type_named(state)}")
+        if set(state) != {"settings", "rows"}:
+            raise TypeError(f"state must be what state_dict() gave, settings and rows, but has the keys {list(state)}")
+        for key, kind in (("settings", dict), ("rows", list)):
+            if not isinstance(state[key], kind):
+                raise TypeError(f"state[{key!r}] must be a {kind.__name__}, but is {type_named(state[key])}")
+        return state["rows"]
 
     def _codebooks(self) -> str:
         mark = weights_mark(self._model.quantizer.codebooks)
@@ -193,9 +200,10 @@ class StreamingXcodecBatch:
 
     def _given(self, values: Sequence[Any], name: str) -> dict[int, Any]:
         if not isinstance(values, list | tuple):
-            raise TypeError(f"{name} must be a list with an entry for each row, but is a {type(values).__name__}")
+            raise TypeError(f"{name} must be a list with an entry for each row, but is {type_named(values)}")
         if len(values) != self.batch_size:
-            raise ValueError(f"{name} has {len(values)} entries, but the batch has {self.batch_size} rows")
+            has, rows = counted(len(values), "entry", "entries"), counted(self.batch_size, "row")
+            raise ValueError(f"{name} has {has}, but the batch has {rows}")
         return {index: value for index, value in enumerate(values) if value is not None}
 
     def _indices(self, rows: Sequence[int] | None) -> list[int]:

@@ -23,7 +23,7 @@ class Way(Protocol):
     def transposed(self, s: Tensor, conv: nn.ConvTranspose1d, *, then: Then) -> tuple[Any, Any]:
         """The same of a transposed convolution."""
 
-    def unit(
+    def residual_unit(
         self, x: Tensor, s: Tensor, conv1: nn.Conv1d, alpha2: Tensor, conv2: nn.Conv1d, alpha: Tensor, keep_y: bool
     ) -> tuple[Any, Any]:
         """As `functional.residual_unit`."""
@@ -46,7 +46,7 @@ class Whole:
         self.interval = upsampled(self.interval, conv)
         return outputs
 
-    def unit(
+    def residual_unit(
         self, x: Tensor, s: Tensor, conv1: nn.Conv1d, alpha2: Tensor, conv2: nn.Conv1d, alpha: Tensor, keep_y: bool
     ) -> tuple[Any, Any]:
         return residual_unit(x, s, conv1, alpha2, conv2, alpha, self.interval, keep_y)

@@ -17,6 +17,8 @@ from fractions import Fraction
 from numbers import Real
 from typing import Any
 
+from xcodec_fast.wording import type_named
+
 
 @dataclass(frozen=True)
 class Window:
@@ -51,7 +53,7 @@ class Windows:
         return self.left + self.chunk + self.lookahead
 
     @property
-    def first(self) -> int:
+    def origin(self) -> int:
         """The frame from which steps of `chunk` frames are counted, so that each ends with a window: 0 or below."""
         return self.lookahead + -self.lookahead // self.chunk * self.chunk
 
@@ -101,7 +103,7 @@ class StreamSettings:
 def check_duration(name: str, value: Any, *, zero: bool) -> None:
     """A duration in ms must be a finite number, above 0 or, with `zero`, not below."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number of ms, but is a {type(value).__name__}")
+        raise TypeError(f"{name} must be a number of ms, but is {type_named(value)}")
     if value < 0 or (value == 0 and not zero) or not math.isfinite(value):
         raise ValueError(f"{name} is {value} ms, but must be {'at least' if zero else 'above'} 0 and finite")
 

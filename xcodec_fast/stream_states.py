@@ -1,0 +1,64 @@
+"""A row that was kept, checked before it replaces another: counts that a stream can have, tensors its step can take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from xcodec_fast.pcm import samples_dtype
+from xcodec_fast.state_checks import check_codes, check_count, check_finite, check_keys, check_tensor, damaged
+from xcodec_fast.steps import Step
+
+
+def check_row(state: Any, step: Step, channels: int, lines: Sequence[Tensor], none: Tensor, out_unit: int) -> None:
+    """Raises ValueError where a row's state is damaged, or of another model or other settings.
+
+    Floats that a step made, in lines and in what is ready, are not looked at: in half precision they may be infinite.
+
+    Args:
+        state: as `StreamRows.state_dict` gives it.
+        step: the row's, from then on.
+        channels: of its input.
+        lines: the rows' own.
+        none: an output of no frames, `[1, C, 0]`.
+        out_unit: positions of the output a frame.
+    """
+    check_keys(state, "the row", {"seen", "missing", "end", "waiting", "ready", "lines"})
+    given = [(str(line.dtype), list(line.shape)) for line in state["lines"]]
+    own = [(str(line.dtype), list(line.shape[1:])) for line in lines]
+    if given != own:
+        raise ValueError(f"the state has the lines {given}, but this model with these settings has {own}")
+    codes = step.model.config.codebook_size
+    for line in state["lines"]:
+        if not line.is_floating_point():
+            check_codes(line, "lines", codes)
+    waiting, ready = state["waiting"], state["ready"]
+    if waiting is not None:
+        dtype = samples_dtype(step.dtype) if step.dtype.is_floating_point else step.dtype
+        check_tensor(waiting, "waiting", dtype, [channels, -1])
+        if waiting.is_floating_point():
+            check_finite(waiting, "waiting")
+        else:
+            check_codes(waiting, "waiting", codes)
+    if ready is not None:
+        check_tensor(ready, "ready", none.dtype, [1, none.shape[1], -1])
+        if ready.shape[-1] % out_unit:
+            raise damaged(f"ready has {ready.shape[-1]} positions, but a frame has {out_unit}")
+        if not ready.is_floating_point():
+            check_codes(ready, "ready", codes)
+    _check_counts(state, step, 0 if waiting is None else -(-waiting.shape[-1] // step.unit))
+
+
+def _check_counts(state: dict[str, Any], step: Step, waiting: int) -> None:
+    """waiting: frames."""
+    seen, missing, end = state["seen"], state["missing"], state["end"]
+    for name, count in (("seen", seen), ("missing", missing), ("end", 0 if end is None else end)):
+        check_count(name, count, step.origin if name == "seen" else 0)
+    if (seen - step.origin) % (step.chunk or 1):
+        raise damaged(f"seen is {seen}, but must be {step.origin} and a multiple of {step.chunk}")
+    if missing != (0 if end is None else max(0, seen - end)):
+        raise damaged(f"missing is {missing}, but seen is {seen} and end {end}")
+    if end and waiting != max(0, end - seen):
+        raise damaged(f"end is {end} and seen {seen}, but {waiting} frames wait")
