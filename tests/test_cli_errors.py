@@ -46,6 +46,33 @@ def test_a_files_error_names_it(run, tone, tmp_path):
     assert last == "xcodec-fast: 2 of 2 files failed"
 
 
+def test_a_folder_that_is_partly_done_is_continued(run, tone, tmp_path):
+    for name in ("x/a.wav", "x/b.wav", "x/c.wav"):
+        tone(name)
+    ok(run("encode", "x/b.wav", "--output-dir", "out"))
+    before = (tmp_path / "out" / "b.xcodec").stat().st_mtime_ns
+    result = run("encode", "x", "--output-dir", "out")
+    assert result.code == 1
+    assert result.out.count(" -> ") == 2
+    assert result.err.splitlines() == [
+        "xcodec-fast: x/b.wav: out/b.xcodec exists already: --force replaces it",
+        "xcodec-fast: 1 of 3 files failed",
+    ]
+    assert sorted(os.listdir("out")) == ["a.xcodec", "b.xcodec", "c.xcodec"]
+    assert (tmp_path / "out" / "b.xcodec").stat().st_mtime_ns == before
+    assert ok(run("encode", "x", "--output-dir", "out", "--force")).count(" -> ") == 3
+
+
+def test_outputs_beside_their_inputs(run, tone, tmp_path):
+    for name in ("x/a.wav", "x/y/b.wav"):
+        tone(name)
+    ok(run("encode", "x", "--output-dir", "x"))
+    ok(run("encode", "x/y", "--output-dir", "x"))
+    made = {"a.wav", "a.xcodec", "b.xcodec", "y/b.wav", "y/b.xcodec"}
+    assert {str(path.relative_to(tmp_path / "x")) for path in tmp_path.rglob("*.*")} == made
+    refused(run("roundtrip", "x", "--output-dir", "x", "--force"), "x/a.wav is an input itself")
+
+
 def test_outputs_in_the_input_folder_are_no_inputs(run, tone, tmp_path):
     tone("x/a.wav")
     for _ in range(2):
@@ -145,7 +172,7 @@ def test_outputs_that_cannot_be(run, tone, tmp_path):
         (("encode", "in.wav", "no/a.xcodec"), "there is no folder no"),
         (("encode", "in.wav", "folder"), "folder is a folder: folders are taken with --output-dir"),
         (("encode", "folder", "b.xcodec"), "folder is a folder"),
-        (("encode", "folder", "--output-dir", "out"), "folder holds no file"),
+        (("encode", "folder", "--output-dir", "out"), "folder holds no input: no file there ends in .wav, .flac"),
         (("encode", "in.wav"), "there are 1 paths"),
         (("encode", "in.wav", "x/in.wav", "b.xcodec"), "there are 3 paths"),
         (("encode", "in.wav", "x", "--output-dir", "out"), "would be written 2 times, from in.wav, x/in.wav"),

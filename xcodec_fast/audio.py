@@ -31,6 +31,7 @@ _FORMATS: dict[str, tuple[str, str | None]] = {
     ".w64": ("W64", "PCM_16"),
     ".rf64": ("RF64", "PCM_16"),
 }
+AUDIO_SUFFIXES = tuple(_FORMATS)
 
 
 @dataclass(frozen=True)
@@ -184,14 +185,9 @@ def save_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
         append(samples)
 
 
-def is_audio_name(path: str | Path) -> bool:
-    """Whether the suffix is that of a format in which audio is written."""
-    return Path(path).suffix.lower() in _FORMATS
-
-
 def audio_files(folder: Path) -> list[Path]:
     """What is named like audio in a folder and those within. Raises FileNotFoundError where nothing is."""
-    found = sorted(path for path in folder.rglob("*") if is_audio_name(path) and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
     if not found:
         raise FileNotFoundError(f"{folder} holds no audio")
     return found
@@ -199,7 +195,7 @@ def audio_files(folder: Path) -> list[Path]:
 
 def check_audio_suffix(path: str | Path) -> None:
     """Raises ValueError where audio cannot be written under this name."""
-    if not is_audio_name(path):
+    if Path(path).suffix.lower() not in AUDIO_SUFFIXES:
         raise ValueError(f"{path} cannot be written: its suffix must be that of an audio format, {', '.join(_FORMATS)}")
 
 

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from xcodec_fast import transcode
-from xcodec_fast.audio import check_audio_suffix, is_audio_name
+from xcodec_fast.audio import AUDIO_SUFFIXES, check_audio_suffix
 from xcodec_fast.cli_evaluate import evaluation
 from xcodec_fast.cli_options import (
     Bandwidth,
@@ -84,7 +84,7 @@ def encode(
 ) -> None:
     """Audio to codes. OUTPUT ends in .xcodec (packed bits) or .npz (for numpy)."""
     how = _how_to_encode(bandwidth, window, chunk_ms, lookahead_ms, left_context_ms, mono)
-    pairs = pair_paths(paths, output_dir, suffix.value, force, is_audio_name)
+    pairs = pair_paths(paths, output_dir, suffix.value, force, AUDIO_SUFFIXES)
     for _, output in pairs:
         check_suffix(output)
     models = Models(device)
@@ -96,7 +96,7 @@ def encode(
         save_codes(output, clip)
         return f"{source} -> {output}: {_summary(clip.info)}, {size_text(output, clip.info)}"
 
-    each_file(pairs, work)
+    each_file(pairs, work, force)
 
 
 @app.command()
@@ -110,7 +110,7 @@ def decode(
 ) -> None:
     """Codes to audio. OUTPUT's suffix names the format, such as .wav, .flac or .ogg."""
     rate = as_sample_rate(sample_rate)
-    pairs = pair_paths(paths, output_dir, ".wav", force, lambda path: path.suffix.lower() in SUFFIXES)
+    pairs = pair_paths(paths, output_dir, ".wav", force, SUFFIXES)
     for _, output in pairs:
         check_audio_suffix(output)
     models = Models(device)
@@ -119,7 +119,7 @@ def decode(
         clip = load_codes(source)
         return _decode(models.load_for(source, clip.info, model), source, clip, output, rate, progress)
 
-    each_file(pairs, work)
+    each_file(pairs, work, force)
 
 
 @app.command()
@@ -140,7 +140,7 @@ def roundtrip(
     """Audio to codes and back to audio, to hear what a bandwidth costs."""
     how = _how_to_encode(bandwidth, window, chunk_ms, lookahead_ms, left_context_ms, mono)
     rate = as_sample_rate(sample_rate)
-    pairs = pair_paths(paths, output_dir, ".wav", force, is_audio_name)
+    pairs = pair_paths(paths, output_dir, ".wav", force, AUDIO_SUFFIXES)
     for _, output in pairs:
         check_audio_suffix(output)
     models = Models(device)
@@ -150,7 +150,7 @@ def roundtrip(
         clip = transcode.encode_file(loaded, source, **how, progress=progress)
         return _decode(loaded, source, clip, output, rate, progress)
 
-    each_file(pairs, work)
+    each_file(pairs, work, force)
 
 
 @app.command()
