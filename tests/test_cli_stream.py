@@ -143,12 +143,12 @@ def test_bytes():
     [
         (("--realtime",), "--realtime goes with a FILE"),
         (("--decode-lookahead-ms", 20), "--decode-lookahead-ms 20 goes with --emit pcm alone"),
-        (("a.raw", "--chunk-ms", 30), "chunk_ms is 30.0 ms, but must be a multiple of the frame, 20 ms"),
+        (("a.raw", "--chunk-ms", 30), "chunk_ms is 30 ms, but must be a multiple of the frame, 20 ms"),
         (
             ("a.raw", "--emit", "pcm", "--decode-lookahead-ms", 340),
             "decode_lookahead_ms is 340.0, but must be below 340",
         ),
-        (("a.raw", "--bandwidth", 3), "bandwidth 3.0 kbps"),
+        (("a.raw", "--bandwidth", 3), "bandwidth 3 kbps"),
         (("a.raw", "--model", "absent"), "neither an embedded model"),
         (("absent.raw",), "absent.raw: No such file"),
         ((".",), "Is a directory"),

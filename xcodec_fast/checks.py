@@ -78,7 +78,7 @@ def chosen_bandwidth(bandwidth: Any, allowed: Sequence[float]) -> float:
     if isinstance(bandwidth, bool) or not isinstance(bandwidth, Real):
         raise TypeError(f"bandwidth must be a number of kbps, but is a {type(bandwidth).__name__}")
     if bandwidth not in allowed:
-        raise ValueError(f"bandwidth {bandwidth} kbps is not supported; it must be one of {list(allowed)}")
+        raise ValueError(f"bandwidth {float(bandwidth):g} kbps is not supported; it must be one of {list(allowed)}")
     return cast(float, bandwidth)
 
 

@@ -1,4 +1,4 @@
-"""The command line, `xcodec-fast`. An error is one line on stderr with exit code 1; a wrong option is typer's, 2."""
+"""The command line, `xcodec-fast`. An error is one line on stderr, with exit code 1; of a wrong option, with 2."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ from xcodec_fast.cli_options import (
     as_sample_rate,
     as_streaming,
     as_window,
+    check_fit,
 )
 from xcodec_fast.cli_paths import pair_paths
 from xcodec_fast.cli_report import report
 from xcodec_fast.cli_stream import stream
 from xcodec_fast.cli_train import train
+from xcodec_fast.cli_usage import UsageError, usage_line
 from xcodec_fast.cli_work import Device, Models, as_line, each_file, printable
 from xcodec_fast.codes_info import ClipCodes, CodesInfo
 from xcodec_fast.config import CONFIG_FILE
@@ -87,8 +89,8 @@ def encode(
     pairs = pair_paths(paths, output_dir, suffix.value, force, AUDIO_SUFFIXES)
     for _, output in pairs:
         check_suffix(output)
-    models = Models(device)
-    loaded = models.load(model)
+    loaded = Models(device).load(model)
+    check_fit(loaded, bandwidth, how["streaming"])
 
     def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
         clip = transcode.encode_file(loaded, source, **how, progress=progress)
@@ -143,8 +145,8 @@ def roundtrip(
     pairs = pair_paths(paths, output_dir, ".wav", force, AUDIO_SUFFIXES)
     for _, output in pairs:
         check_audio_suffix(output)
-    models = Models(device)
-    loaded = models.load(model)
+    loaded = Models(device).load(model)
+    check_fit(loaded, bandwidth, how["streaming"])
 
     def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
         clip = transcode.encode_file(loaded, source, **how, progress=progress)
@@ -231,7 +233,13 @@ def main() -> None:
     """Entry point of the `xcodec-fast` command. XCODEC_FAST_DEBUG=1 shows where an error comes from."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        if line := usage_line(error):
+            print(printable(f"xcodec-fast: {line}"), file=sys.stderr)
+        sys.exit(2)
+    except typer.Abort:  # Ctrl-C, by older typers
+        sys.exit(130)
     except Exception as error:
         if os.environ.get("XCODEC_FAST_DEBUG"):
             raise

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from xcodec_fast.checks import chosen_bandwidth
 from xcodec_fast.cli_work import Device
+from xcodec_fast.model import XcodecModel
 from xcodec_fast.windows import StreamSettings
 
 Paths = Annotated[
@@ -68,20 +72,46 @@ def as_sample_rate(text: str | None) -> int | Literal["original"] | None:
 
 
 def as_settings(chunk_ms: float | None, lookahead_ms: float | None, left_context_ms: float | None) -> StreamSettings:
-    """The stream's settings, those that are not given at their defaults. Raises ValueError as they do."""
+    """The stream's settings, those that are not given at their defaults."""
     given = {"chunk_ms": chunk_ms, "lookahead_ms": lookahead_ms, "left_context_ms": left_context_ms}
-    return StreamSettings(**{name: ms for name, ms in given.items() if ms is not None})
+    with wrong_option():
+        return StreamSettings(**{name: as_typed(ms) for name, ms in given.items() if ms is not None})
 
 
 def as_streaming(
     chunk_ms: float | None, lookahead_ms: float | None, left_context_ms: float | None, window: str
 ) -> StreamSettings | None:
-    """None where none is given. Raises ValueError as `as_settings` does, and where --window is given too."""
+    """None where none is given; not together with --window."""
     if chunk_ms is None and lookahead_ms is None and left_context_ms is None:
         return None
     if window != "auto":
-        raise ValueError(
-            f"--window {window} does not go with --chunk-ms, --lookahead-ms and --left-context-ms: a stream has "
-            "windows of its own"
+        raise typer.BadParameter(
+            f"{window!r} does not go with --chunk-ms, --lookahead-ms and --left-context-ms: a stream has windows of "
+            "its own",
+            param_hint="--window",
         )
     return as_settings(chunk_ms, lookahead_ms, left_context_ms)
+
+
+def as_typed(value: float) -> float:
+    """80 in place of 80.0, for messages."""
+    return int(value) if value.is_integer() else value
+
+
+def check_fit(model: XcodecModel, bandwidth: float | None, *streams: StreamSettings | None) -> None:
+    """Raises `typer.BadParameter` where the model has not the bandwidth, or not the frames of a stream's settings."""
+    with wrong_option():
+        chosen_bandwidth(bandwidth, model.config.target_bandwidths)
+        for settings in streams:
+            if settings is not None:
+                model.stream_windows(settings)
+
+
+@contextmanager
+def wrong_option() -> Iterator[None]:
+    """Turns a ValueError that begins with an argument's name into that of the option which gave the argument."""
+    try:
+        yield
+    except ValueError as error:
+        name, _, problem = str(error).partition(" ")
+        raise typer.BadParameter(problem, param_hint=f"--{name.replace('_', '-')}") from error
