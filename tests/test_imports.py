@@ -13,7 +13,7 @@ PACKAGE = Path(xcodec_fast.__file__).parent
 ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
-    {"plain", "cli_usage"},
+    {"plain", "words", "cli_usage"},
     {"derived", "dispatch", "intervals", "outputs", "windows", "bits", "whole", "raw_pipe", "mel", "frames"},
     {"onednn"},
     {"hub", "codes_info", "audio", "functional", "semantic_functional", "linears", "pcm", "resampling", "chunk_codes"},
