@@ -35,6 +35,9 @@ SampleRate = Annotated[
     str | None,
     typer.Option(metavar="original|HZ", help="Resample to the rate of what was encoded, or to this; else the model's."),
 ]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Cores to compute on; 1 where others are busy; else torch's choice.")
+]
 ChunkMs = Annotated[
     float | None,
     typer.Option(help="Encode as a live stream does, in chunks of this, a multiple of 20 ms; 160 if left out."),

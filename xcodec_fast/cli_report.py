@@ -10,13 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from xcodec_fast.checks import chosen_bandwidth
-from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice, as_typed, check_fit, wrong_option
+from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice, Threads, as_typed, check_fit, wrong_option
 from xcodec_fast.cli_work import Device, Models, printable, progress_bar, read_clip
 from xcodec_fast.streaming_plot import plot_streaming
 from xcodec_fast.streaming_report import (
@@ -49,6 +50,7 @@ def report(
     ),
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,
+    threads: Threads = None,
     mono: Mono = False,
     force: Force = False,
 ) -> None:
@@ -62,6 +64,8 @@ def report(
     for path in [] if output_dir is None or force else (output_dir / _JSON, output_dir / _PICTURE):
         if path.exists():
             raise FileExistsError(f"{path} exists already: --force replaces it")
+    if threads is not None:
+        torch.set_num_threads(threads)
     loaded = Models(device).load(model)
     check_fit(loaded, bandwidth, *grid)
     clips = [read_clip(path, loaded.config.sample_rate, mono) for path in audio]
