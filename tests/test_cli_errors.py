@@ -122,7 +122,7 @@ def test_stereo_needs_mono(run, tone):
     file = tone(channels=2)
     for command in ("encode", "roundtrip"):
         output = "a.xcodec" if command == "encode" else "a.wav"
-        refused(run(command, file, output), "in.wav has 2 channels", "--mono")
+        refused(run(command, file, output), "in.wav has 2 channels", "mix them down by --mono\n")
         assert not os.path.exists(output)
         ok(run(command, file, output, "--mono"))
 
@@ -145,7 +145,7 @@ def test_inputs_that_cannot_be(run, tone, tmp_path):
         "empty.wav": "is not an .xcodec file",
     }.items():
         refused(run("decode", name, "b.wav"), name, words)
-    refused(run("info", "in.wav"), "is not an .xcodec file")
+    refused(run("info", "in.wav"), "is not an .xcodec file: give codes, .xcodec or .npz, or a model's name or folder")
     assert not os.path.exists("b.xcodec")
     assert not os.path.exists("b.wav")
 
@@ -163,8 +163,8 @@ def test_outputs_that_cannot_be(run, tone, tmp_path):
         (("encode", "in.wav", "folder"), "folder is a folder: folders are taken with --output-dir"),
         (("encode", "folder", "b.xcodec"), "folder is a folder"),
         (("encode", "folder", "--output-dir", "out"), "folder holds no input: no file there ends in .wav, .flac"),
-        (("encode", "in.wav"), "there are 1 paths"),
-        (("encode", "in.wav", "x/in.wav", "b.xcodec"), "there are 3 paths"),
+        (("encode", "in.wav"), "inputs, not 1 path\n"),
+        (("encode", "in.wav", "x/in.wav", "b.xcodec"), "not 3 paths"),
         (("encode", "in.wav", "x", "--output-dir", "out"), "would be written 2 times, from in.wav, x/in.wav"),
         (("encode", "in.wav", "--output-dir", "a.xcodec"), "--output-dir a.xcodec is not a folder"),
         (("encode", "in.wav", "--output-dir", "a.xcodec/deep"), "cannot be made"),
@@ -173,6 +173,8 @@ def test_outputs_that_cannot_be(run, tone, tmp_path):
         refused(run(*arguments), words)
     refused(run("decode", "a.xcodec", "b.txt"), "suffix must be that of an audio format")
     refused(run("decode", "a.xcodec", "b.mp3", "--sample-rate", "12345"), "b.mp3 cannot be written at 12345 Hz")
+    assert "Error :" not in run("decode", "a.xcodec", "b.mp3", "--sample-rate", "12345").err
+    refused(run("decode", "x", "--output-dir", "out"), "x holds no input: no file there ends in .xcodec, .npz")
     refused(run("encode", "absent.wav", "--output-dir", "new/deep"), "absent.wav does not exist")
     assert sorted(os.listdir()) == ["a.xcodec", "folder", "in.wav", "x"]
     assert (tmp_path / "a.xcodec").read_bytes() == before

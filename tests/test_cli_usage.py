@@ -17,6 +17,7 @@ from .commands import refused
         ("encode a b --window 0", "--window '0' is neither"),
         ("encode a b --window inf", "--window 'inf' is neither"),
         ("encode a b --window 5 --chunk-ms 80", "--window '5' does not go with --chunk-ms, --lookahead-ms and"),
+        ("encode a b --suffix .npz", "--suffix .npz goes with --output-dir alone"),
         ("encode a b --device tpu", "--device 'tpu' is not one of 'auto', 'cpu', 'cuda', 'mps'"),
         ("encode a b --bandwidth x", "--bandwidth 'x' "),
         ("roundtrip a b --lookahead-ms -1", "--lookahead-ms is -1 ms, but must be at least 0 and finite"),

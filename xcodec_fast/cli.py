@@ -48,6 +48,7 @@ from xcodec_fast.demo import run_demo
 from xcodec_fast.describe import codes_text, describe, size_text, windows_text
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.whole import make_folder
+from xcodec_fast.words import counted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -73,7 +74,9 @@ def _commands(
 def encode(
     paths: Paths,
     output_dir: OutputDir = None,
-    suffix: Annotated[CodesSuffix, typer.Option(help="Of the outputs in --output-dir.")] = CodesSuffix.xcodec,
+    suffix: Annotated[
+        CodesSuffix | None, typer.Option(help="Of the outputs in --output-dir.", show_default=".xcodec")
+    ] = None,
     model: Model = "xcodec-tiny",
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,
@@ -86,7 +89,9 @@ def encode(
 ) -> None:
     """Audio to codes. OUTPUT ends in .xcodec (packed bits) or .npz (for numpy)."""
     how = _how_to_encode(bandwidth, window, chunk_ms, lookahead_ms, left_context_ms, mono)
-    pairs = pair_paths(paths, output_dir, suffix.value, force, AUDIO_SUFFIXES)
+    if suffix is not None and output_dir is None:
+        raise typer.BadParameter(f"{suffix} goes with --output-dir alone: OUTPUT has its own", param_hint="--suffix")
+    pairs = pair_paths(paths, output_dir, suffix or CodesSuffix.xcodec, force, AUDIO_SUFFIXES)
     for _, output in pairs:
         check_suffix(output)
     loaded = Models(device).load(model)
@@ -221,7 +226,7 @@ def _decode(
     written_rate = clip.info.original_rate if rate == "original" else rate or clip.info.sample_rate
     make_folder(output.parent)
     samples = transcode.decode_file(model, clip, output, sample_rate=written_rate, progress=progress)
-    return f"{source} -> {output}: {_summary(clip.info)}, {samples} samples at {written_rate} Hz"
+    return f"{source} -> {output}: {_summary(clip.info)}, {counted(samples, 'sample')} at {written_rate} Hz"
 
 
 def _summary(codes: CodesInfo) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xcodec_fast.whole import check_writable
+from xcodec_fast.words import counted
 
 
 def pair_paths(
@@ -49,7 +50,8 @@ def require_free(output: Path, force: bool) -> None:
 def _single(paths: Sequence[Path]) -> tuple[Path, Path]:
     if len(paths) != 2:
         raise ValueError(
-            f"give one input and one output, or --output-dir with any number of inputs; there are {len(paths)} paths"
+            "give one input and one output, or --output-dir with any number of inputs, "
+            f"not {counted(len(paths), 'path')}"
         )
     source, output = paths
     for path in paths:
