@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +18,7 @@ from xcodec_fast.cli_evaluate import evaluation
 from xcodec_fast.cli_options import (
     Bandwidth,
     ChunkMs,
+    CodesSuffix,
     Force,
     LeftContextMs,
     LookaheadMs,
@@ -28,6 +28,7 @@ from xcodec_fast.cli_options import (
     OutputDir,
     Paths,
     SampleRate,
+    Suffix,
     Window,
     as_sample_rate,
     as_streaming,
@@ -53,13 +54,6 @@ from xcodec_fast.words import counted
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
-class CodesSuffix(StrEnum):
-    """Formats of codes."""
-
-    xcodec = ".xcodec"
-    npz = ".npz"
-
-
 @app.callback(invoke_without_command=True)
 def _commands(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -74,9 +68,7 @@ def _commands(
 def encode(
     paths: Paths,
     output_dir: OutputDir = None,
-    suffix: Annotated[
-        CodesSuffix | None, typer.Option(help="Of the outputs in --output-dir.", show_default=".xcodec")
-    ] = None,
+    suffix: Suffix = None,
     model: Model = "xcodec-tiny",
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,10 +15,21 @@ from xcodec_fast.cli_work import Device
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.windows import StreamSettings
 
+
+class CodesSuffix(StrEnum):
+    """Formats of codes."""
+
+    xcodec = ".xcodec"
+    npz = ".npz"
+
+
 Paths = Annotated[
     list[Path], typer.Argument(metavar="INPUT OUTPUT", help="Or any number of files and folders, with --output-dir.")
 ]
 OutputDir = Annotated[Path | None, typer.Option(help="Write an output for each input into this folder; created.")]
+Suffix = Annotated[
+    CodesSuffix | None, typer.Option(help="Of the outputs in --output-dir.", show_default=CodesSuffix.xcodec.value)
+]
 Model = Annotated[str, typer.Option(help="An embedded model, a checkpoint folder or a hub id.")]
 Bandwidth = Annotated[float | None, typer.Option(help="kbps, one of the model's; its highest if left out.")]
 OnDevice = Annotated[Device, typer.Option(help="Where to compute.")]
