@@ -10,7 +10,7 @@ AOT := $(if $(TRITON),.venv-triton-$(TRITON),.venv)
 .PHONY: demo test test-gpu lint bench soak aot clean
 
 demo: .venv/ready
-	$(BIN)/xcodec-fast demo $(if $(AUDIO),"$(AUDIO)") --output-dir demo
+	$(BIN)/xcodec-fast demo $(if $(AUDIO),"$(AUDIO)" )--output-dir demo
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal

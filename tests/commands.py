@@ -21,9 +21,9 @@ def ok(result):
     return result.out
 
 
-def refused(result, *words):
-    """One line on stderr, exit code 1."""
-    assert (result.code, result.out) == (1, "")
+def refused(result, *words, code=1):
+    """One line on stderr, and the exit code."""
+    assert (result.code, result.out) == (code, "")
     assert result.err.startswith("xcodec-fast: ")
     assert result.err.count("\n") == 1
     assert result.err.endswith("\n")

@@ -222,7 +222,13 @@ def test_device_options():
     for device in ("foo", "cuda:99", "balanced"):
         with pytest.raises(ValueError, match=f"'{device}' cannot be used"):
             load("xcodec-tiny", device_map=device)
-    with pytest.raises(TypeError, match="NoneType"):
+    with pytest.raises(ValueError, match="device 'gpu' cannot be used: it must be 'cpu', 'cuda', 'cuda:N', 'mps' or"):
+        load("xcodec-tiny", device_map="gpu")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(ValueError, match="cannot be used") as raised:
+            load("xcodec-tiny", device="mps")
+        assert len(str(raised.value)) < 150
+    with pytest.raises(TypeError, match="but is None"):
         load(None)
     with pytest.raises(ValueError, match="empty"):
         load("")

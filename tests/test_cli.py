@@ -77,7 +77,13 @@ def test_several_inputs_and_folders(run, tone, tmp_path):
 
 def test_info_on_models(run, pair, tmp_path):
     out = ok(run("info", "xcodec-tiny"))
-    for words in ("0.5, 1, 1.5, 2, 4 kbps", "50 per second, 320 samples", "8 stages of 1024"):
+    for words in (
+        "0.5, 1, 1.5, 2, 4 kbps",
+        "50 per second, 320 samples",
+        "8 stages of 1024",
+        "parameters      1,903,041\n",
+        "786,432 values, which are buffers; 2,689,473 with the parameters",
+    ):
         assert words in out
     pair("hop-640").ours.save_pretrained(tmp_path / "mine")
     assert "25 per second, 640 samples" in ok(run("info", "mine"))

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import torch
@@ -36,14 +37,31 @@ def test_a_bad_model_is_tried_once(run, tone):
     refused(run("encode", "x", "--output-dir", "out", "--model", "absent"), "neither an embedded model")
 
 
-def test_a_files_error_names_it(run, tone, tmp_path):
-    tone("x/a.wav")
-    tone("x/b.wav", rate=2_000_000, seconds=0.001)
-    result = run("encode", "x", "--output-dir", "out", "--bandwidth", "3")
-    first, second, last = result.err.splitlines()
-    assert first.startswith("xcodec-fast: x/a.wav: bandwidth 3.0 kbps")
-    assert second.startswith("xcodec-fast: x/b.wav has a sample rate of 2000000 Hz")
-    assert last == "xcodec-fast: 2 of 2 files failed"
+def test_a_folder_that_is_partly_done_is_continued(run, tone, tmp_path):
+    for name in ("x/a.wav", "x/b.wav", "x/c.wav"):
+        tone(name)
+    ok(run("encode", "x/b.wav", "--output-dir", "out"))
+    before = (tmp_path / "out" / "b.xcodec").stat().st_mtime_ns
+    result = run("encode", "x", "--output-dir", "out")
+    assert result.code == 1
+    assert result.out.count(" -> ") == 2
+    assert result.err.splitlines() == [
+        "xcodec-fast: x/b.wav: out/b.xcodec exists already: --force replaces it",
+        "xcodec-fast: 1 of 3 files failed",
+    ]
+    assert sorted(os.listdir("out")) == ["a.xcodec", "b.xcodec", "c.xcodec"]
+    assert (tmp_path / "out" / "b.xcodec").stat().st_mtime_ns == before
+    assert ok(run("encode", "x", "--output-dir", "out", "--force")).count(" -> ") == 3
+
+
+def test_outputs_beside_their_inputs(run, tone, tmp_path):
+    for name in ("x/a.wav", "x/y/b.wav"):
+        tone(name)
+    ok(run("encode", "x", "--output-dir", "x"))
+    ok(run("encode", "x/y", "--output-dir", "x"))
+    made = {"a.wav", "a.xcodec", "b.xcodec", "y/b.wav", "y/b.xcodec"}
+    assert {str(path.relative_to(tmp_path / "x")) for path in tmp_path.rglob("*.*")} == made
+    refused(run("roundtrip", "x", "--output-dir", "x", "--force"), "x/a.wav is an input itself")
 
 
 def test_outputs_in_the_input_folder_are_no_inputs(run, tone, tmp_path):
@@ -86,15 +104,18 @@ def test_at_a_terminal_results_are_whole_lines_on_stdout(tone, tmp_path):
 
     main_end, terminal = pty.openpty()
     command = [sys.executable, "-m", "xcodec_fast", "encode", tone("x/a.wav").parent, "--output-dir", tmp_path / "out"]
-    process = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=terminal, text=True, env={**os.environ, "TERM": "xterm"}, check=True
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, env={**os.environ, "TERM": "xterm"})
     os.close(terminal)
-    shown = os.read(main_end, 100_000).decode()
+    shown = b""
+    with suppress(OSError):  # Linux's end of a terminal that nobody has open
+        while piece := os.read(main_end, 4096):  # a bar that nobody reads would stop the command
+            shown += piece
     os.close(main_end)
-    assert "a.wav" in shown
-    assert process.stdout.count("\n") == 1
-    assert "8 stages x 50 frames, 4.00 kbps, 611 bytes" in process.stdout
+    out = process.communicate()[0].decode()
+    assert process.returncode == 0
+    assert b"a.wav" in shown
+    assert out.count("\n") == 1
+    assert "8 stages x 50 frames, 4.00 kbps, 611 bytes" in out
 
 
 def test_escapes_are_not_sent_to_the_terminal(run):
@@ -105,7 +126,7 @@ def test_stereo_needs_mono(run, tone):
     file = tone(channels=2)
     for command in ("encode", "roundtrip"):
         output = "a.xcodec" if command == "encode" else "a.wav"
-        refused(run(command, file, output), "in.wav has 2 channels", "--mono")
+        refused(run(command, file, output), "in.wav has 2 channels", "mix them down by --mono\n")
         assert not os.path.exists(output)
         ok(run(command, file, output, "--mono"))
 
@@ -128,7 +149,7 @@ def test_inputs_that_cannot_be(run, tone, tmp_path):
         "empty.wav": "is not an .xcodec file",
     }.items():
         refused(run("decode", name, "b.wav"), name, words)
-    refused(run("info", "in.wav"), "is not an .xcodec file")
+    refused(run("info", "in.wav"), "is not an .xcodec file: give codes, .xcodec or .npz, or a model's name or folder")
     assert not os.path.exists("b.xcodec")
     assert not os.path.exists("b.wav")
 
@@ -145,9 +166,9 @@ def test_outputs_that_cannot_be(run, tone, tmp_path):
         (("encode", "in.wav", "no/a.xcodec"), "there is no folder no"),
         (("encode", "in.wav", "folder"), "folder is a folder: folders are taken with --output-dir"),
         (("encode", "folder", "b.xcodec"), "folder is a folder"),
-        (("encode", "folder", "--output-dir", "out"), "folder holds no file"),
-        (("encode", "in.wav"), "there are 1 paths"),
-        (("encode", "in.wav", "x/in.wav", "b.xcodec"), "there are 3 paths"),
+        (("encode", "folder", "--output-dir", "out"), "folder holds no input: no file there ends in .wav, .flac"),
+        (("encode", "in.wav"), "inputs, not 1 path\n"),
+        (("encode", "in.wav", "x/in.wav", "b.xcodec"), "not 3 paths"),
         (("encode", "in.wav", "x", "--output-dir", "out"), "would be written 2 times, from in.wav, x/in.wav"),
         (("encode", "in.wav", "--output-dir", "a.xcodec"), "--output-dir a.xcodec is not a folder"),
         (("encode", "in.wav", "--output-dir", "a.xcodec/deep"), "cannot be made"),
@@ -156,6 +177,8 @@ def test_outputs_that_cannot_be(run, tone, tmp_path):
         refused(run(*arguments), words)
     refused(run("decode", "a.xcodec", "b.txt"), "suffix must be that of an audio format")
     refused(run("decode", "a.xcodec", "b.mp3", "--sample-rate", "12345"), "b.mp3 cannot be written at 12345 Hz")
+    assert "Error :" not in run("decode", "a.xcodec", "b.mp3", "--sample-rate", "12345").err
+    refused(run("decode", "x", "--output-dir", "out"), "x holds no input: no file there ends in .xcodec, .npz")
     refused(run("encode", "absent.wav", "--output-dir", "new/deep"), "absent.wav does not exist")
     assert sorted(os.listdir()) == ["a.xcodec", "folder", "in.wav", "x"]
     assert (tmp_path / "a.xcodec").read_bytes() == before
@@ -178,7 +201,6 @@ def test_models_that_cannot_be(run, tone, tmp_path, pair):
     refused(run("decode", "a.xcodec", "a.wav", "--model", "mine"), "but the model 'mine', in float32, has")
     refused(run("encode", "in.wav", "c.xcodec", "--model", "xcodec-tinny"), "did you mean 'xcodec-tiny'?")
     refused(run("encode", "in.wav", "c.xcodec", "--model", "a.xcodec"), "is a file")
-    refused(run("encode", "in.wav", "c.xcodec", "--bandwidth", "3"), "bandwidth 3.0 kbps", "[0.5, 1, 1.5")
     save_codes("d.xcodec", clip_codes(torch.zeros(8, 3, dtype=torch.long), pair("hubert").ours))
     refused(run("decode", "d.xcodec", "d.wav"), "names as its model nothing")
     save_codes("e.xcodec", _named(load_codes("a.xcodec"), "hf-audio/xcodec-wavlm-mls"))
@@ -215,27 +237,6 @@ def test_damaged_files_leave_no_output(run, tone, tmp_path, change):
     for arguments in (("decode", "b.xcodec", "b.wav"), ("info", "b.xcodec")):
         refused(run(*arguments), "b.xcodec")
     assert sorted(os.listdir()) == ["a.xcodec", "b.xcodec", "in.wav"]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("encode",),
-        ("encode", "a", "b", "--no-such-option"),
-        ("encode", "a", "b", "--window", "x"),
-        ("encode", "a", "b", "--window", "0"),
-        ("encode", "a", "b", "--window", "inf"),
-        ("encode", "a", "b", "--device", "tpu"),
-        ("encode", "a", "b", "--bandwidth", "x"),
-        ("decode", "a", "b", "--sample-rate", "x"),
-        ("decode", "a", "b", "--sample-rate", "-5"),
-        ("no-such-command",),
-    ],
-)
-def test_wrong_options_are_typers(run, arguments):
-    result = run(*arguments)
-    assert (result.code, result.out) == (2, "")
-    assert "Usage:" in result.err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

@@ -149,8 +149,8 @@ _CODES = np.zeros((8, 5), np.uint16)
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"codes": _CODES}, "metadata"),
-        ({"metadata": _metadata()}, "codes"),
+        ({"codes": _CODES}, "it lacks metadata, but must have codes and metadata: save_codes"),
+        ({"metadata": _metadata()}, "it lacks codes, but"),
         ({"metadata": np.array(["{}"]), "codes": _CODES}, "metadata is no string"),
         ({"metadata": np.array("[1]"), "codes": _CODES}, "no JSON object"),
         ({"metadata": np.array("{"), "codes": _CODES}, "not an .npz file of codes"),

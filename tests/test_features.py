@@ -113,6 +113,13 @@ def test_a_missing_sampling_rate_is_warned_of(caplog):
     assert "16000 Hz" in caplog.text
 
 
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, lambda values: [np.array(values, np.int16)]])
+def test_integers_are_warned_of(caplog, kind):
+    with caplog.at_level(logging.WARNING):
+        XcodecFeatureExtractor()(kind([1, 2]), sampling_rate=16000)
+    assert "is not scaled, as in the reference: give floats in [-1, 1]" in caplog.text
+
+
 def test_the_batch_is_a_mapping_with_attributes_and_moves(tiny):
     batch = AutoFeatureExtractor.from_pretrained("xcodec-tiny")(np.zeros(500), sampling_rate=16000, return_tensors="pt")
     assert batch.input_values is batch["input_values"] is {**batch}["input_values"]

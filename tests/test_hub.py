@@ -1,8 +1,11 @@
 """Where a checkpoint's files are looked for: embedded, in a folder, in the hub's cache, on the hub."""
 
+import logging
+
 import pytest
 import torch
 import transformers
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from xcodec_fast import XcodecFeatureExtractor, XcodecModel
 
@@ -31,6 +34,22 @@ def test_hub_cache_is_read(tiny, tmp_path):
     model = XcodecModel.from_pretrained("hf-audio/xcodec-hubert-librispeech", **options)
     assert torch.equal(model.fc.weight, tiny.fc.weight)
     assert XcodecFeatureExtractor.from_pretrained("hf-audio/xcodec-hubert-librispeech", **options).hop_length == 320
+
+
+def test_retries_are_not_told(tmp_path, monkeypatch, caplog):
+    """The level that a user's own code has set is there again afterwards."""
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+
+    def download(*_, **__):
+        logger.warning("Retrying in 8s [Retry 4/5].")
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    with pytest.raises(FileNotFoundError, match="is not in the hub's cache, and the hub was not reached"):
+        XcodecModel.from_pretrained("nobody/no-such-model", cache_dir=tmp_path)
+    assert caplog.text == ""
+    assert logger.level == logging.INFO
 
 
 @pytest.mark.network

@@ -13,7 +13,7 @@ PACKAGE = Path(xcodec_fast.__file__).parent
 ROOT = PACKAGE.parent
 # Each file may import those of the rows above its own, never its own row or below.
 LAYERS = (
-    {"plain", "wording", "one_call"},
+    {"plain", "words", "one_call", "cli_usage"},
     {
         "derived",
         "dispatch",

@@ -96,14 +96,10 @@ def test_what_cannot_be(run, tone):
     tone()
     tone("stereo.wav", channels=2)
     for arguments, words in [
-        (("in.wav", "--chunk-ms", "20,30"), "chunk_ms is 30.0 ms, but must be a multiple of the frame, 20 ms"),
-        (("in.wav", "--chunk-ms", "0"), "chunk_ms is 0.0 ms, but must be above 0"),
-        (("in.wav", "--bandwidth", "3"), "bandwidth 3.0 kbps"),
         (("absent.wav",), "absent.wav does not exist"),
         (("stereo.wav",), "stereo.wav has 2 channels"),
         (("in.wav", "--model", "absent"), "neither an embedded model"),
     ]:
         refused(run("streaming-report", *arguments), words)
     for text in ("", "x", "20,", "nan"):
-        result = run("streaming-report", "in.wav", "--lookahead-ms", text)
-        assert (result.code, result.out) == (2, "")
+        refused(run("streaming-report", "in.wav", "--lookahead-ms", text), "is no list of numbers of ms", code=2)

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from xcodec_fast.whole import check_readable, written_whole
+from xcodec_fast.words import counted
 
 # soundfile and soxr are imported where they are used: a machine that only encodes tensors may lack them.
 
@@ -31,6 +32,7 @@ _FORMATS: dict[str, tuple[str, str | None]] = {
     ".w64": ("W64", "PCM_16"),
     ".rf64": ("RF64", "PCM_16"),
 }
+AUDIO_SUFFIXES = tuple(_FORMATS)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class AudioReader:
         self.expected = self._file.frames * sample_rate // self.file_rate if 0 < self._file.frames < 1 << 40 else 0
         problem = ""
         if self.file_channels > 1 and not mono:
-            problem = f"has {self.file_channels} channels, but the codec is mono: mix them down by --mono (mono=True)"
+            problem = f"has {self.file_channels} channels, but the codec is mono: mix them down by mono=True"
         if not 1 <= self.file_rate <= HIGHEST_RATE:
             problem = f"has a sample rate of {self.file_rate} Hz, but it must be in 1..{HIGHEST_RATE}"
         if problem:
@@ -142,10 +144,8 @@ def load_audio(path: str | Path, sample_rate: int) -> Audio:
 
 def too_short(reader: AudioReader) -> str:
     """Says that resampling has left nothing of a file."""
-    return (
-        f"{reader.path} is too short: its {reader.file_samples} samples at {reader.file_rate} Hz give none at "
-        f"{reader.sample_rate} Hz"
-    )
+    samples = f"{counted(reader.file_samples, 'sample')} at {reader.file_rate} Hz"
+    return f"{reader.path} is too short: of its {samples} none is left at {reader.sample_rate} Hz"
 
 
 @contextmanager
@@ -179,19 +179,14 @@ def audio_writer(path: str | Path, sample_rate: int) -> Iterator[Callable[[np.nd
 
 
 def save_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
-    """Writes mono samples `[T]`; the format is the suffix's. Raises as `audio_writer` does."""
+    """Writes mono samples `[T]`, clipped to [-1, 1]; the format is the suffix's. Raises as `audio_writer` does."""
     with audio_writer(path, sample_rate) as append:
         append(samples)
 
 
-def is_audio_name(path: str | Path) -> bool:
-    """Whether the suffix is that of a format in which audio is written."""
-    return Path(path).suffix.lower() in _FORMATS
-
-
 def audio_files(folder: Path) -> list[Path]:
     """What is named like audio in a folder and those within. Raises FileNotFoundError where nothing is."""
-    found = sorted(path for path in folder.rglob("*") if is_audio_name(path) and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
     if not found:
         raise FileNotFoundError(f"{folder} holds no audio")
     return found
@@ -199,7 +194,7 @@ def audio_files(folder: Path) -> list[Path]:
 
 def check_audio_suffix(path: str | Path) -> None:
     """Raises ValueError where audio cannot be written under this name."""
-    if not is_audio_name(path):
+    if Path(path).suffix.lower() not in AUDIO_SUFFIXES:
         raise ValueError(f"{path} cannot be written: its suffix must be that of an audio format, {', '.join(_FORMATS)}")
 
 
@@ -211,4 +206,4 @@ def check_rate(sample_rate: Any) -> None:
 
 def _reason(error: Exception) -> str:
     """What the library says, without the temporary or repeated path that it puts before."""
-    return getattr(error, "error_string", str(error))
+    return getattr(error, "error_string", str(error)).removeprefix("Error : ")

@@ -13,13 +13,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from xcodec_fast.words import kind_of
+
 _CODE_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16)
 
 
 def require_tensor(value: Any, name: str) -> None:
     """Nothing but a tensor will do."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, but is a {type(value).__name__}")
+        raise TypeError(f"{name} must be a torch.Tensor, but is {kind_of(value)}")
 
 
 def check_audio(audio: Any, like: Tensor) -> None:
@@ -38,10 +40,10 @@ def check_audio(audio: Any, like: Tensor) -> None:
 def check_like(audio: Tensor, name: str, like: Tensor) -> None:
     """Audio must have the dtype and device of `like`."""
     if audio.dtype != like.dtype:
-        raise ValueError(
-            f"{name} is {audio.dtype}, but the model is {like.dtype}: give floats in [-1, 1], "
-            "converted with .to(model.dtype)"
-        )
+        how = "give floats in [-1, 1], converted"
+        if audio.dtype in (torch.int16, torch.int32):
+            how = f"divide it by {torch.iinfo(audio.dtype).max + 1}, and convert it"
+        raise ValueError(f"{name} is {audio.dtype}, but the model is {like.dtype}: {how} with .to(model.dtype)")
     if audio.device != like.device:
         raise ValueError(f"{name} is on {audio.device}, but the model on {like.device}: use .to(model.device)")
 
@@ -76,9 +78,9 @@ def chosen_bandwidth(bandwidth: Any, allowed: Sequence[float]) -> float:
     if bandwidth is None:
         return allowed[-1]
     if isinstance(bandwidth, bool) or not isinstance(bandwidth, Real):
-        raise TypeError(f"bandwidth must be a number of kbps, but is a {type(bandwidth).__name__}")
+        raise TypeError(f"bandwidth must be a number of kbps, but is {kind_of(bandwidth)}")
     if bandwidth not in allowed:
-        raise ValueError(f"bandwidth {bandwidth} kbps is not supported; it must be one of {list(allowed)}")
+        raise ValueError(f"bandwidth {float(bandwidth):g} kbps is not supported; it must be one of {list(allowed)}")
     return cast(float, bandwidth)
 
 
@@ -89,7 +91,8 @@ def check_codes(codes: Any, stages: int, device: torch.device, fewest: int = 1, 
     if codes.ndim != 3:
         raise ValueError(f"{name} must have the shape [B, Q, F], but has {shape}")
     if codes.dtype not in _CODE_DTYPES:
-        raise ValueError(f"{name} is {codes.dtype}, but must be one of the integers {list(map(str, _CODE_DTYPES))}")
+        allowed = ", ".join(map(str, _CODE_DTYPES))
+        raise ValueError(f"{name} is {codes.dtype}, but must be of one of the integers {allowed}")
     if 0 in shape[:2] or shape[2] < fewest:
         raise ValueError(f"{name} must hold at least one clip, stage and frame, but has the shape {shape}")
     if shape[1] > stages:

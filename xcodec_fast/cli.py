@@ -1,11 +1,10 @@
-"""The command line, `xcodec-fast`. An error is one line on stderr with exit code 1; a wrong option is typer's, 2."""
+"""The command line, `xcodec-fast`. An error is one line on stderr, with exit code 1; of a wrong option, with 2."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,11 +13,12 @@ import typer
 from rich.console import Console
 
 from xcodec_fast import transcode
-from xcodec_fast.audio import check_audio_suffix, is_audio_name
+from xcodec_fast.audio import AUDIO_SUFFIXES, check_audio_suffix
 from xcodec_fast.cli_evaluate import evaluation
 from xcodec_fast.cli_options import (
     Bandwidth,
     ChunkMs,
+    CodesSuffix,
     Force,
     LeftContextMs,
     LookaheadMs,
@@ -28,15 +28,18 @@ from xcodec_fast.cli_options import (
     OutputDir,
     Paths,
     SampleRate,
+    Suffix,
     Window,
     as_sample_rate,
     as_streaming,
     as_window,
+    check_fit,
 )
 from xcodec_fast.cli_paths import pair_paths
 from xcodec_fast.cli_report import report
 from xcodec_fast.cli_stream import stream
 from xcodec_fast.cli_train import train
+from xcodec_fast.cli_usage import UsageError, usage_line
 from xcodec_fast.cli_work import Device, Models, as_line, each_file, printable
 from xcodec_fast.codes_info import ClipCodes, CodesInfo
 from xcodec_fast.config import CONFIG_FILE
@@ -46,15 +49,9 @@ from xcodec_fast.demo import run_demo
 from xcodec_fast.describe import codes_text, describe, size_text, windows_text
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.whole import make_folder
+from xcodec_fast.words import counted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-
-
-class CodesSuffix(StrEnum):
-    """Formats of codes."""
-
-    xcodec = ".xcodec"
-    npz = ".npz"
 
 
 @app.callback(invoke_without_command=True)
@@ -71,7 +68,7 @@ def _commands(
 def encode(
     paths: Paths,
     output_dir: OutputDir = None,
-    suffix: Annotated[CodesSuffix, typer.Option(help="Of the outputs in --output-dir.")] = CodesSuffix.xcodec,
+    suffix: Suffix = None,
     model: Model = "xcodec-tiny",
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,
@@ -84,11 +81,13 @@ def encode(
 ) -> None:
     """Audio to codes. OUTPUT ends in .xcodec (packed bits) or .npz (for numpy)."""
     how = _how_to_encode(bandwidth, window, chunk_ms, lookahead_ms, left_context_ms, mono)
-    pairs = pair_paths(paths, output_dir, suffix.value, force, is_audio_name)
+    if suffix is not None and output_dir is None:
+        raise typer.BadParameter(f"{suffix} goes with --output-dir alone: OUTPUT has its own", param_hint="--suffix")
+    pairs = pair_paths(paths, output_dir, suffix or CodesSuffix.xcodec, force, AUDIO_SUFFIXES)
     for _, output in pairs:
         check_suffix(output)
-    models = Models(device)
-    loaded = models.load(model)
+    loaded = Models(device).load(model)
+    check_fit(loaded, bandwidth, how["streaming"])
 
     def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
         clip = transcode.encode_file(loaded, source, **how, progress=progress)
@@ -96,7 +95,7 @@ def encode(
         save_codes(output, clip)
         return f"{source} -> {output}: {_summary(clip.info)}, {size_text(output, clip.info)}"
 
-    each_file(pairs, work)
+    each_file(pairs, work, force)
 
 
 @app.command()
@@ -110,7 +109,7 @@ def decode(
 ) -> None:
     """Codes to audio. OUTPUT's suffix names the format, such as .wav, .flac or .ogg."""
     rate = as_sample_rate(sample_rate)
-    pairs = pair_paths(paths, output_dir, ".wav", force, lambda path: path.suffix.lower() in SUFFIXES)
+    pairs = pair_paths(paths, output_dir, ".wav", force, SUFFIXES)
     for _, output in pairs:
         check_audio_suffix(output)
     models = Models(device)
@@ -119,7 +118,7 @@ def decode(
         clip = load_codes(source)
         return _decode(models.load_for(source, clip.info, model), source, clip, output, rate, progress)
 
-    each_file(pairs, work)
+    each_file(pairs, work, force)
 
 
 @app.command()
@@ -140,17 +139,17 @@ def roundtrip(
     """Audio to codes and back to audio, to hear what a bandwidth costs."""
     how = _how_to_encode(bandwidth, window, chunk_ms, lookahead_ms, left_context_ms, mono)
     rate = as_sample_rate(sample_rate)
-    pairs = pair_paths(paths, output_dir, ".wav", force, is_audio_name)
+    pairs = pair_paths(paths, output_dir, ".wav", force, AUDIO_SUFFIXES)
     for _, output in pairs:
         check_audio_suffix(output)
-    models = Models(device)
-    loaded = models.load(model)
+    loaded = Models(device).load(model)
+    check_fit(loaded, bandwidth, how["streaming"])
 
     def work(source: Path, output: Path, progress: transcode.OnProgress) -> str:
         clip = transcode.encode_file(loaded, source, **how, progress=progress)
         return _decode(loaded, source, clip, output, rate, progress)
 
-    each_file(pairs, work)
+    each_file(pairs, work, force)
 
 
 @app.command()
@@ -219,7 +218,7 @@ def _decode(
     written_rate = clip.info.original_rate if rate == "original" else rate or clip.info.sample_rate
     make_folder(output.parent)
     samples = transcode.decode_file(model, clip, output, sample_rate=written_rate, progress=progress)
-    return f"{source} -> {output}: {_summary(clip.info)}, {samples} samples at {written_rate} Hz"
+    return f"{source} -> {output}: {_summary(clip.info)}, {counted(samples, 'sample')} at {written_rate} Hz"
 
 
 def _summary(codes: CodesInfo) -> str:
@@ -231,7 +230,13 @@ def main() -> None:
     """Entry point of the `xcodec-fast` command. XCODEC_FAST_DEBUG=1 shows where an error comes from."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        if line := usage_line(error):
+            print(printable(f"xcodec-fast: {line}"), file=sys.stderr)
+        sys.exit(2)
+    except typer.Abort:  # Ctrl-C, by older typers
+        sys.exit(130)
     except Exception as error:
         if os.environ.get("XCODEC_FAST_DEBUG"):
             raise

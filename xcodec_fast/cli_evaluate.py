@@ -22,6 +22,7 @@ from xcodec_fast.cli_work import Device, Models, as_line, printable, progress_ba
 from xcodec_fast.evaluation import Evaluation, evaluate
 from xcodec_fast.metrics import hearing_metrics
 from xcodec_fast.whole import check_writable, written_whole
+from xcodec_fast.words import counted
 
 _HEADINGS = {
     "log_mel_db": "log-mel\ndB",
@@ -66,10 +67,11 @@ def evaluation(
     console = Console(highlight=False, width=120)
     console.print(_distances(found))
     console.print(_codebooks(found))
-    print(printable(f"{len(names)} clips, {found.seconds:.1f} s, {found.frames} frames; model {model}"))
-    for metric, heading in _HEADINGS.items():
-        if skipped := _not_judged(found, metric, names):
-            print(printable(f"left out of the mean {' '.join(heading.split())}: {', '.join(skipped)}"))
+    amount = f"{counted(len(names), 'clip')}, {found.seconds:.1f} s, {counted(found.frames, 'frame')}"
+    print(printable(f"{amount}; model {model}"))
+    for at, name in enumerate(names):
+        if metrics := _not_judging(found, at):
+            print(printable(f"not judged by {', '.join(metrics)}, so not in the mean: {name}"))
     for name in sorted(_PACKAGES.keys() - hearing_metrics().keys()):
         print(f"not measured: {_HEADINGS[name]} (pip install {_PACKAGES[name]})")
     if failed:
@@ -91,10 +93,13 @@ def _clips(paths: Sequence[Path], rate: int, mono: bool) -> dict[Path, Tensor]:
     return clips
 
 
-def _not_judged(found: Evaluation, metric: str, names: Sequence[str]) -> list[str]:
-    """The clips that the metric gave no number for, at any bandwidth."""
-    values = zip(*(row.clips.get(metric, [0.0] * len(names)) for row in found.bandwidths), strict=True)
-    return [name for name, row in zip(names, values, strict=True) if any(map(math.isnan, row))]
+def _not_judging(found: Evaluation, clip: int) -> list[str]:
+    """The metrics that gave no number for the clip, at any bandwidth."""
+    return [
+        _HEADINGS[metric].partition("\n")[0]
+        for metric in found.bandwidths[0].clips
+        if any(math.isnan(row.clips[metric][clip]) for row in found.bandwidths)
+    ]
 
 
 def _as_json(found: Evaluation, model: str, names: Sequence[str], failed: Sequence[str]) -> dict[str, Any]:
@@ -130,9 +135,13 @@ def _distances(found: Evaluation) -> Table:
         table.add_column(heading, justify="right")
     for row in found.bandwidths:
         places = (2 if name.endswith("_db") or name == "pesq_wb" else 3 for name in names)
-        cells = (f"{row.means[name]:.{digits}f}" for name, digits in zip(names, places, strict=True))
+        cells = (_cell(row.means[name], digits) for name, digits in zip(names, places, strict=True))
         table.add_row(f"{row.bandwidth:g}", *cells)
     return table
+
+
+def _cell(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _codebooks(found: Evaluation) -> Table:

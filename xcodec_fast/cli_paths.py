@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from xcodec_fast.whole import check_writable
+from xcodec_fast.words import counted
 
 
 def pair_paths(
-    paths: Sequence[Path], output_dir: Path | None, suffix: str, force: bool, is_input: Callable[[Path], bool]
+    paths: Sequence[Path], output_dir: Path | None, suffix: str, force: bool, suffixes: Sequence[str]
 ) -> list[tuple[Path, Path]]:
     """INPUT OUTPUT, or INPUT... with an output folder, as pairs of input and output.
 
     In the folder an output has its input's name with `suffix`. An input that is a folder stands for the files in it,
-    and below, that `is_input` takes, but those in the output folder; they keep their subfolders.
+    and below, that end in one of `suffixes`; they keep their subfolders. An output folder within it is left out.
 
-    Raises FileNotFoundError, FileExistsError and ValueError where no output could be written, or would replace
-    something without `force`.
+    Raises FileNotFoundError, FileExistsError and ValueError where no output could be written, two inputs have the same,
+    or it is an input, or where a single one exists without `force`: of several, `require_free` tells in their turn.
     """
     if output_dir is None:
         pairs = [_single(paths)]
     else:
         if output_dir.exists() and not output_dir.is_dir():
             raise FileExistsError(f"--output-dir {output_dir} is not a folder")
-        pairs = [pair for path in paths for pair in _into(path, output_dir, suffix, is_input)]
+        pairs = [pair for path in paths for pair in _into(path, output_dir, suffix, suffixes)]
     inputs = {os.path.realpath(source) for source, _ in pairs}
     for output, times in Counter(output for _, output in pairs).items():
         if times > 1:
@@ -35,15 +36,22 @@ def pair_paths(
     for _, output in pairs:
         if os.path.realpath(output) in inputs:
             raise ValueError(f"{output} is an input itself: give another output")
-        if output.exists() and not force:
-            raise FileExistsError(f"{output} exists already: --force replaces it")
+    if len(pairs) == 1:
+        require_free(pairs[0][1], force)
     return pairs
+
+
+def require_free(output: Path, force: bool) -> None:
+    """Raises FileExistsError where there is something already, which only `force` replaces."""
+    if output.exists() and not force:
+        raise FileExistsError(f"{output} exists already: --force replaces it")
 
 
 def _single(paths: Sequence[Path]) -> tuple[Path, Path]:
     if len(paths) != 2:
         raise ValueError(
-            f"give one input and one output, or --output-dir with any number of inputs; there are {len(paths)} paths"
+            "give one input and one output, or --output-dir with any number of inputs, "
+            f"not {counted(len(paths), 'path')}"
         )
     source, output = paths
     for path in paths:
@@ -53,13 +61,17 @@ def _single(paths: Sequence[Path]) -> tuple[Path, Path]:
     return source, output
 
 
-def _into(path: Path, output_dir: Path, suffix: str, is_input: Callable[[Path], bool]) -> list[tuple[Path, Path]]:
+def _into(path: Path, output_dir: Path, suffix: str, suffixes: Sequence[str]) -> list[tuple[Path, Path]]:
     if not path.is_dir():
         return [(path, output_dir / path.with_suffix(suffix).name)]
     made = output_dir.resolve()
+    within = path.resolve() in made.parents
     found = sorted(
-        file for file in path.rglob("*") if file.is_file() and is_input(file) and made not in file.resolve().parents
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in suffixes and file.is_file() and not (within and made in file.resolve().parents)
     )
     if not found:
-        raise FileNotFoundError(f"{path} holds no file that could be an input")
+        where = f" outside {output_dir}" if within else ""
+        raise FileNotFoundError(f"{path} holds no input{where}: no file there ends in {', '.join(suffixes)}")
     return [(file, output_dir / file.relative_to(path).with_suffix(suffix)) for file in found]

@@ -10,13 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from xcodec_fast.checks import chosen_bandwidth
-from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice
+from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice, Threads, as_typed, check_fit, wrong_option
 from xcodec_fast.cli_work import Device, Models, printable, progress_bar, read_clip
 from xcodec_fast.streaming_plot import plot_streaming
 from xcodec_fast.streaming_report import (
@@ -49,20 +50,24 @@ def report(
     ),
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,
+    threads: Threads = None,
     mono: Mono = False,
     force: Force = False,
 ) -> None:
     """What a stream's settings cost and give: latency, compute, agreement with the codes of whole clips, distance."""
-    grid = settings_grid(
-        _as_list(chunk_ms, "--chunk-ms"),
-        _as_list(lookahead_ms, "--lookahead-ms"),
-        _as_list(left_context_ms, "--left-context-ms"),
-    )
+    with wrong_option():
+        grid = settings_grid(
+            _as_list(chunk_ms, "--chunk-ms"),
+            _as_list(lookahead_ms, "--lookahead-ms"),
+            _as_list(left_context_ms, "--left-context-ms"),
+        )
     for path in [] if output_dir is None or force else (output_dir / _JSON, output_dir / _PICTURE):
         if path.exists():
             raise FileExistsError(f"{path} exists already: --force replaces it")
-    models = Models(device)
-    loaded = models.load(model)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    loaded = Models(device).load(model)
+    check_fit(loaded, bandwidth, *grid)
     clips = [read_clip(path, loaded.config.sample_rate, mono) for path in audio]
     with progress_bar() as bar:
         task = bar.add_task("streams", total=None)
@@ -88,7 +93,7 @@ def report(
 
 def _as_list(text: str, option: str) -> list[float]:
     try:
-        values = [float(part) for part in text.split(",")]
+        values = [as_typed(float(part)) for part in text.split(",")]
     except ValueError:
         values = []
     if not values or not all(map(math.isfinite, values)):

@@ -16,13 +16,23 @@ import typer
 from torch import Tensor
 
 from xcodec_fast.audio import HIGHEST_RATE
-from xcodec_fast.cli_options import Bandwidth, ChunkMs, LeftContextMs, LookaheadMs, Model, OnDevice, as_settings
+from xcodec_fast.cli_options import (
+    Bandwidth,
+    ChunkMs,
+    LeftContextMs,
+    LookaheadMs,
+    Model,
+    OnDevice,
+    Threads,
+    as_settings,
+    check_fit,
+    wrong_option,
+)
 from xcodec_fast.cli_work import Device, Models
 from xcodec_fast.raw_pipe import RawFormat, arriving, codes_bytes, pcm_bytes, until_stopped, write_all
 from xcodec_fast.streaming import StreamingXcodec
 
 _LATE = 1.0  # s
-_MOST_THREADS = 1024  # far more, and the system has none left for PyTorch, which ends in a crash
 _FILES = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
 
 
@@ -52,10 +62,7 @@ def stream(
     ] = None,
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,
-    threads: Annotated[
-        int | None,
-        typer.Option(help="Cores to compute on; 1 where others are busy; else torch's choice."),
-    ] = None,
+    threads: Threads = None,
     realtime: Annotated[bool, typer.Option("--realtime", help="Read FILE no faster than the clock runs.")] = False,
 ) -> None:
     """Raw mono PCM to codes, or to the audio they decode to, on stdout, as soon as a chunk is there.
@@ -64,25 +71,25 @@ def stream(
     code is 0; so it is where the reader of stdout has had enough.
     """
     if decode_lookahead_ms is not None and emit is Emit.codes:
-        raise ValueError(f"--decode-lookahead-ms {decode_lookahead_ms:g} goes with --emit pcm alone")
+        raise typer.BadParameter("goes with --emit pcm alone", param_hint="--decode-lookahead-ms")
     if file is None and realtime:
-        raise ValueError("--realtime goes with a FILE: stdin comes at its own pace")
+        raise typer.BadParameter("goes with a FILE: stdin comes at its own pace", param_hint="--realtime")
     if file is None and sys.stdin.isatty():
         raise ValueError("stdin is a terminal: give a FILE of raw PCM, or pipe it in")
     if sys.stdout.isatty():
         raise ValueError(f"stdout is a terminal, but raw {emit} are bytes: redirect or pipe them")
     if threads is not None:
-        if not 1 <= threads <= _MOST_THREADS:
-            raise ValueError(f"--threads {threads} is not in 1..{_MOST_THREADS}")
         torch.set_num_threads(threads)
-    settings, models = as_settings(chunk_ms, lookahead_ms, left_context_ms), Models(device)
-    live = StreamingXcodec(
-        models.load(model),
-        **vars(settings),
-        bandwidth=bandwidth,
-        sample_rate=input_rate,
-        decode_lookahead_ms=decode_lookahead_ms,
-    )
+    settings, loaded = as_settings(chunk_ms, lookahead_ms, left_context_ms), Models(device).load(model)
+    check_fit(loaded, bandwidth, settings)
+    with wrong_option():
+        live = StreamingXcodec(
+            loaded,
+            **vars(settings),
+            bandwidth=bandwidth,
+            sample_rate=input_rate,
+            decode_lookahead_ms=decode_lookahead_ms,
+        )
     pace = live.sample_rate * input_format.dtype.itemsize if realtime else None
     opened = nullcontext(sys.stdin) if file is None else file.open("rb", buffering=0)
     target = sys.stdout.fileno()

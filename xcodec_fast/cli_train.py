@@ -46,12 +46,13 @@ def train(
         raise FileNotFoundError(f"there is no folder of recordings {values.audio!r}: give --audio FOLDER")
     if output_dir.exists() and not output_dir.is_dir():
         raise FileExistsError(f"--output-dir {output_dir} is not a folder")
-    if (output_dir / CHECKPOINT).exists() and not resume:
+    held = (output_dir / CHECKPOINT).exists()
+    if held and not resume:
         raise FileExistsError(f"{output_dir} holds a run already: --resume goes on, another --output-dir begins anew")
-    if not resume and any((output_dir / name).exists() for name in (CURVES, "model", "small")):
+    if not held and any((output_dir / name).exists() for name in (CURVES, "model", "small")):
         raise FileExistsError(f"{output_dir} holds what a run made, but no {CHECKPOINT}: give another --output-dir")
-    if resume and not (output_dir / CHECKPOINT).exists():
-        raise FileNotFoundError(f"{output_dir} holds no run to resume")
+    if not held and resume:
+        raise FileNotFoundError(f"{output_dir} holds no run to resume, for it has no {CHECKPOINT}")
     loaded, drawn = start(values, torch.device(available(device)))
     recordings = _recordings(values, loaded.config)
     trainer = Trainer(loaded, values, recordings, output_dir)

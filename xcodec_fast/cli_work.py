@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from torch import Tensor
 
 from xcodec_fast.audio import AudioReader, too_short
+from xcodec_fast.cli_paths import require_free
 from xcodec_fast.codes_info import CodesInfo
 from xcodec_fast.container import check_model
 from xcodec_fast.hub import EMBEDDED, PUBLISHED
@@ -96,10 +97,11 @@ def progress_bar() -> Progress:
     )
 
 
-def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, OnProgress], str]) -> None:
+def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, OnProgress], str], force: bool) -> None:
     """Calls work(input, output, progress) for each pair and prints its line; one that fails does not stop the rest.
 
-    Raises what the work of a single pair raises, or ValueError with the number of those that failed.
+    So does an output that exists, without `force`. Raises what the work of a single pair raises, or
+    ValueError with the number of those that failed.
     """
     failed = 0
     bar = progress_bar()
@@ -112,6 +114,7 @@ def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, On
 
         problem = None
         try:
+            require_free(output, force)
             with bar:
                 line = work(source, output, advance)
         except Exception as error:
@@ -129,6 +132,7 @@ def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, On
 def as_line(error: BaseException, source: Path | None = None) -> str:
     """An error, met with a file, as the line that a user reads."""
     text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    text = text.replace("mono=True", "--mono")
     if not isinstance(error, OSError | ValueError | FloatingPointError):  # not one of our own words
         text = f"{type(error).__name__}: {text}"
     if source is not None and str(source) not in text:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from xcodec_fast.hub import Source, read_json, write_json
+from xcodec_fast.words import kind_of
 
 CONFIG_FILE = "config.json"
 
@@ -253,7 +254,7 @@ def _as_dict(given: Any, name: str) -> dict[str, Any]:
         return dict(given)
     if hasattr(given, "to_dict"):
         return dict(given.to_dict())
-    raise TypeError(f"{name} must be a dict or a config object, but is a {type(given).__name__}")
+    raise TypeError(f"{name} must be a dict or a config object, but is {kind_of(given)}")
 
 
 def _acoustic(given: Any) -> AcousticConfig:

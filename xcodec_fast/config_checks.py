@@ -8,6 +8,7 @@ from typing import Any
 
 from xcodec_fast.config import HubertConfig, WavLMConfig, XcodecConfig
 from xcodec_fast.semantic_functional import ACTIVATIONS
+from xcodec_fast.words import kind_of
 
 _MOST_QUANTIZERS = 1024
 
@@ -19,7 +20,7 @@ def as_checked_config(config: Any) -> XcodecConfig:
     """
     if not isinstance(config, XcodecConfig):
         if not hasattr(config, "to_dict"):
-            raise TypeError(f"config must be an XcodecConfig, but is a {type(config).__name__}")
+            raise TypeError(f"config must be an XcodecConfig, but is {kind_of(config)}")
         config = XcodecConfig.from_dict(config.to_dict())
     _check_numbers(config)
     _check_semantic(config.semantic_model_config)

@@ -16,6 +16,7 @@ from xcodec_fast.container_xcodec import read_xcodec, write_xcodec
 from xcodec_fast.model import XcodecModel, require_model
 from xcodec_fast.whole import check_readable, written_whole
 from xcodec_fast.windows import Windows
+from xcodec_fast.words import kind_of
 
 SUFFIXES = (".xcodec", ".npz")
 
@@ -84,7 +85,7 @@ def require_clip(clip: Any) -> None:
     if not isinstance(clip, ClipCodes):
         raise TypeError(
             "clip must be ClipCodes, as load_codes(path) or clip_codes(audio_codes, model) give them, "
-            f"but is a {type(clip).__name__}"
+            f"but is {kind_of(clip)}"
         )
 
 

@@ -32,6 +32,12 @@ def read_npz(path: Path) -> tuple[np.ndarray, CodesInfo]:
         if not data.startswith(b"PK\3\4") or data[-22:-18] != b"PK\5\6":
             raise ValueError("it does not begin and end as a zip archive")
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if missing := {"codes.npy", "metadata.npy"} - {*archive.namelist()}:
+                lacks = " and ".join(sorted(name.removesuffix(".npy") for name in missing))
+                raise ValueError(
+                    f"it lacks {lacks}, but must have codes and metadata: "
+                    "save_codes(path, clip_codes(codes, model)) writes both"
+                )
             metadata = _member(archive, "metadata", _LONGEST_METADATA)
             if metadata.dtype.kind != "U" or metadata.ndim != 0:
                 raise ValueError("metadata is no string")

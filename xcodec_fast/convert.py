@@ -17,6 +17,7 @@ from xcodec_fast.config import XcodecConfig
 from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.whole import check_readable
+from xcodec_fast.words import kind_of
 
 # The yaml's names of semantic teachers. All three have the base shape, which is what the config classes default to.
 # transformers 4.56 finds out by `_name_or_path` that a teacher is no HuBERT.
@@ -144,7 +145,7 @@ def _read_tensors(path: str | Path) -> dict[str, Tensor]:
     if isinstance(content, dict):
         content = content.get("codec_model", content)
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold tensors by name, but holds a {type(content).__name__}")
+        raise ValueError(f"{path} must hold tensors by name, but holds {kind_of(content)}")
     tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided or not tensor.is_floating_point():

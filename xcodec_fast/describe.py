@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
-from xcodec_fast.codes_info import CodesInfo
+from xcodec_fast.codes_info import ClipCodes, CodesInfo
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.container import SUFFIXES, load_codes
 from xcodec_fast.hub import EMBEDDED
 from xcodec_fast.model import XcodecModel
+from xcodec_fast.words import counted
 
 
 def describe(name: str) -> Iterator[str]:
@@ -36,7 +37,7 @@ def windows_text(info: CodesInfo) -> str:
 
 def codes_text(info: CodesInfo) -> str:
     """How many codes there are."""
-    return f"{info.quantizers} stages x {info.frames} frames, {info.kbps:.2f} kbps"
+    return f"{counted(info.quantizers, 'stage')} x {counted(info.frames, 'frame')}, {info.kbps:.2f} kbps"
 
 
 def size_text(path: Path, info: CodesInfo) -> str:
@@ -46,14 +47,23 @@ def size_text(path: Path, info: CodesInfo) -> str:
 
 
 def _codes_fields(path: Path) -> Iterator[tuple[str, str]]:
-    info = load_codes(path).info
+    info = _load(path).info
     yield "file", f"{path}, {size_text(path, info)}"
     yield "model", info.model_id or "not named"
     yield "codebooks", info.codebooks.hex()
-    yield "audio", f"{info.seconds:.3f} s, {info.samples} samples at {info.sample_rate} Hz"
-    yield "original", f"{info.original_samples} samples at {info.original_rate} Hz"
+    yield "audio", f"{info.seconds:.3f} s, {counted(info.samples, 'sample')} at {info.sample_rate} Hz"
+    yield "original", f"{counted(info.original_samples, 'sample')} at {info.original_rate} Hz"
     yield "codes", codes_text(info)
     yield "windows", windows_text(info)
+
+
+def _load(path: Path) -> ClipCodes:
+    try:
+        return load_codes(path)
+    except ValueError as error:
+        if path.suffix.lower() in SUFFIXES:
+            raise
+        raise ValueError(f"{error}: give codes, {' or '.join(SUFFIXES)}, or a model's name or folder") from error
 
 
 def _model_fields(name: str) -> Iterator[tuple[str, str]]:
@@ -61,8 +71,11 @@ def _model_fields(name: str) -> Iterator[tuple[str, str]]:
     with torch.device("meta"):
         model = XcodecModel(config)
     semantic = config.semantic_model_config
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    entries = config.num_quantizers * config.codebook_size * config.hidden_size
     yield "model", name
-    yield "parameters", f"{sum(parameter.numel() for parameter in model.parameters()):,}"
+    yield "parameters", f"{parameters:,}"
+    yield "codebooks", f"{entries:,} values, which are buffers; {parameters + entries:,} with the parameters"
     yield "audio", f"{config.sample_rate} Hz, mono"
     yield "frames", f"{config.sample_rate / config.hop_length:g} per second, {config.hop_length} samples each"
     yield "codes", f"{config.num_quantizers} stages of {config.codebook_size}, {config.hidden_size} values each"

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from xcodec_fast.hub import Source, write_json
+from xcodec_fast.words import kind_of
 
 _log = logging.getLogger(__name__)
 _CONFIG_FILE = "preprocessor_config.json"
@@ -85,7 +86,8 @@ class XcodecFeatureExtractor:
         """Batches and pads clips.
 
         Args:
-            raw_audio: one clip or a list of clips, each 1-D: array, tensor, or list of floats.
+            raw_audio: one clip or a list of clips, each 1-D: array, tensor, or list of floats. Integers are not scaled,
+                as in the reference, and warned of.
             padding: True or "longest" (the default), "max_length", False or "do_not_pad".
             truncation: cut clips at `max_length`; needs `padding=False`.
             max_length: in samples, rounded up to the hop.
@@ -98,6 +100,7 @@ class XcodecFeatureExtractor:
         """
         self._check(padding, truncation, max_length, return_tensors, sampling_rate)
         padding = True if padding is None else padding
+        _warn_of_integers(raw_audio)
         clips = [self._checked(clip) for clip in _as_clips(raw_audio)]
         if max_length is not None:
             max_length = self._rounded(max_length)
@@ -182,10 +185,17 @@ class XcodecFeatureExtractor:
         return cls(**source.json(_CONFIG_FILE))
 
 
+def _warn_of_integers(raw_audio: Any) -> None:
+    clip = raw_audio[0] if isinstance(raw_audio, list | tuple) and raw_audio else raw_audio
+    dtype = str(getattr(clip, "dtype", "")).removeprefix("torch.")
+    if dtype.startswith(("int", "uint")):
+        _log.warning("raw_audio is %s, which is not scaled, as in the reference: give floats in [-1, 1]", dtype)
+
+
 def _as_clips(raw_audio: Any) -> list[np.ndarray]:
     """A list of clips becomes float32; a single array keeps its type, except float64, which becomes float32."""
     if raw_audio is None or isinstance(raw_audio, str | bytes | dict):
-        raise TypeError(f"raw_audio must be an array, a tensor or a list, but is a {type(raw_audio).__name__}")
+        raise TypeError(f"raw_audio must be an array, a tensor or a list, but is {kind_of(raw_audio)}")
     many = isinstance(raw_audio, list | tuple)
     if many and len(raw_audio) == 0:
         raise ValueError("raw_audio is an empty list; it must hold at least one clip")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from xcodec_fast.whole import written_whole
+from xcodec_fast.words import kind_of
 
 ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = ("xcodec-tiny",)
@@ -31,7 +35,7 @@ class Source:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name_or_path, str | Path):
-            raise TypeError(f"a checkpoint is named by a str or a Path, but is a {type(self.name_or_path).__name__}")
+            raise TypeError(f"a checkpoint is named by a str or a Path, but is {kind_of(self.name_or_path)}")
         if not str(self.name_or_path):
             raise ValueError("a checkpoint's name is empty; it must be an embedded model, a folder or a hub id")
 
@@ -83,15 +87,16 @@ class Source:
         )
 
         try:
-            path = hf_hub_download(
-                name,
-                filename,
-                subfolder=self.subfolder or None,
-                revision=self.revision,
-                cache_dir=self.cache_dir,
-                token=self.token,
-                local_files_only=self.local_files_only,
-            )
+            with _no_word_of_retries():
+                path = hf_hub_download(
+                    name,
+                    filename,
+                    subfolder=self.subfolder or None,
+                    revision=self.revision,
+                    cache_dir=self.cache_dir,
+                    token=self.token,
+                    local_files_only=self.local_files_only,
+                )
         except LocalEntryNotFoundError as error:
             reason = "downloads are off (local_files_only)" if self.local_files_only else "the hub was not reached"
             raise FileNotFoundError(f"{known}; {filename} of it is not in the hub's cache, and {reason}") from error
@@ -104,6 +109,18 @@ class Source:
         return Path(path)
 
 
+@contextmanager
+def _no_word_of_retries() -> Iterator[None]:
+    """Without a network, huggingface_hub warns of every one; that the hub was not reached is said at the end."""
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def read_json(path: str | Path) -> dict[str, Any]:
     """The object that a JSON file holds. Raises ValueError naming the file where it is not one."""
     try:
@@ -111,7 +128,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold a JSON object, but holds a {type(values).__name__}")
+        raise ValueError(f"{path} must hold a JSON object, but holds {kind_of(values)}")
     return values
 
 

@@ -27,6 +27,7 @@ from xcodec_fast.search import projected_sum
 from xcodec_fast.semantic import SemanticDecoder, SemanticEncoder, semantic_model
 from xcodec_fast.twin import stream_codes
 from xcodec_fast.windows import StreamSettings, Windows
+from xcodec_fast.words import kind_of
 
 
 class XcodecModel(PretrainedModel):
@@ -173,7 +174,7 @@ class XcodecModel(PretrainedModel):
     def stream_windows(self, streaming: StreamSettings) -> Windows:
         """Settings in this model's frames. Raises TypeError and ValueError where they are none."""
         if not isinstance(streaming, StreamSettings):
-            raise TypeError(f"streaming must be StreamSettings, but is a {type(streaming).__name__}")
+            raise TypeError(f"streaming must be StreamSettings, but is {kind_of(streaming)}")
         return streaming.windows(self.config.frame_ms)
 
     def _encode_rows(

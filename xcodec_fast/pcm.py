@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xcodec_fast.wording import type_named
+from xcodec_fast.words import kind_of
 
 _FULL_SCALE = {"int16": 1 << 15, "int32": 1 << 31}
 
@@ -48,7 +48,7 @@ def as_samples(chunk: Any, name: str, dtype: torch.dtype, check: bool) -> Tensor
 def require_array(value: Any, name: str) -> None:
     """Nothing but a numpy array or a tensor will do."""
     if not isinstance(value, np.ndarray | Tensor):
-        raise TypeError(f"{name} must be a numpy array or a torch.Tensor, but is {type_named(value)}")
+        raise TypeError(f"{name} must be a numpy array or a torch.Tensor, but is {kind_of(value)}")
 
 
 def _wrong_dtype(name: str, kind: str) -> str:

@@ -107,10 +107,18 @@ def _as_device(device: Any, device_map: Any) -> torch.device:
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     if isinstance(chosen, bool) or not isinstance(chosen, str | int | torch.device):
         raise TypeError(f"device_map must be one device or 'auto', but is {chosen!r}")
+    allowed = "'cpu', 'cuda', 'cuda:N', 'mps' or another of torch's devices, a GPU's number, or 'auto'"
     try:
-        return torch.empty(0, device=torch.device(chosen)).device
-    except (RuntimeError, AssertionError) as error:  # torch's own kinds for "no such device" and "built without it"
-        raise ValueError(f"device {chosen!r} cannot be used: {str(error).splitlines()[0]}") from error
+        named = torch.device(chosen)
+    except RuntimeError as error:
+        # Numbers name the devices of the accelerator that is there.
+        reason = "there is no GPU" if isinstance(chosen, int) else f"it must be {allowed}"
+        raise ValueError(f"device {chosen!r} cannot be used: {reason}") from error
+    try:
+        return torch.empty(0, device=named).device
+    except (RuntimeError, AssertionError) as error:  # torch's own kinds for "not there" and "built without it"
+        first = str(error).splitlines()[0].partition(". ")[0].removesuffix(".")
+        raise ValueError(f"device {chosen!r} cannot be used: {first}") from error
 
 
 def _as_dtype(*candidates: torch.dtype | str | None) -> torch.dtype | None:

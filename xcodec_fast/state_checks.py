@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xcodec_fast.wording import type_named
+from xcodec_fast.words import kind_of
 
 _MOST = 1 << 48  # frames: no position overflows an int64
 
@@ -16,7 +16,7 @@ _MOST = 1 << 48  # frames: no position overflows an int64
 def check_keys(state: Any, name: str, keys: Collection[str]) -> None:
     """A part of a state must be a dict of just these keys."""
     if not isinstance(state, dict):
-        raise damaged(f"{name} is {type_named(state)}, but must be a dict")
+        raise damaged(f"{name} is {kind_of(state)}, but must be a dict")
     if set(state) != set(keys):
         raise damaged(f"{name} has the keys {list(state)}, but must have {sorted(keys)}")
 
@@ -30,7 +30,7 @@ def check_count(name: str, count: Any, least: int, most: int = _MOST) -> None:
 def check_tensor(value: Any, name: str, dtype: torch.dtype, shape: list[int]) -> None:
     """A tensor must have this dtype and shape, -1 being any extent."""
     if not isinstance(value, Tensor):
-        raise damaged(f"{name} is {type_named(value)}, but must be a torch.Tensor")
+        raise damaged(f"{name} is {kind_of(value)}, but must be a torch.Tensor")
     fits = value.ndim == len(shape) and all(want in (-1, has) for has, want in zip(value.shape, shape, strict=True))
     if value.dtype != dtype or not fits:
         raise damaged(f"{name} is {value.dtype} {list(value.shape)}, but must be {dtype} {shape}")

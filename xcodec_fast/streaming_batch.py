@@ -16,7 +16,7 @@ from xcodec_fast.resampling import largest_lag
 from xcodec_fast.stream_decoder import StreamDecoder
 from xcodec_fast.stream_encoder import StreamEncoder
 from xcodec_fast.windows import StreamSettings, Windows, check_duration, in_frames
-from xcodec_fast.wording import counted, type_named
+from xcodec_fast.words import counted, kind_of
 
 
 class StreamingXcodecBatch:
@@ -172,12 +172,12 @@ class StreamingXcodecBatch:
     def _rows_given(self, state: Any) -> list[Any]:
         """The rows of a state, which must be a dict of settings and rows."""
         if not isinstance(state, dict):
-            raise TypeError(f"state must be what state_dict() gave, but is {type_named(state)}")
+            raise TypeError(f"state must be what state_dict() gave, but is {kind_of(state)}")
         if set(state) != {"settings", "rows"}:
             raise TypeError(f"state must be what state_dict() gave, settings and rows, but has the keys {list(state)}")
         for key, kind in (("settings", dict), ("rows", list)):
             if not isinstance(state[key], kind):
-                raise TypeError(f"state[{key!r}] must be a {kind.__name__}, but is {type_named(state[key])}")
+                raise TypeError(f"state[{key!r}] must be a {kind.__name__}, but is {kind_of(state[key])}")
         return state["rows"]
 
     def _codebooks(self) -> str:
@@ -200,7 +200,7 @@ class StreamingXcodecBatch:
 
     def _given(self, values: Sequence[Any], name: str) -> dict[int, Any]:
         if not isinstance(values, list | tuple):
-            raise TypeError(f"{name} must be a list with an entry for each row, but is {type_named(values)}")
+            raise TypeError(f"{name} must be a list with an entry for each row, but is {kind_of(values)}")
         if len(values) != self.batch_size:
             has, rows = counted(len(values), "entry", "entries"), counted(self.batch_size, "row")
             raise ValueError(f"{name} has {has}, but the batch has {rows}")

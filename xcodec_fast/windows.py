@@ -17,7 +17,7 @@ from fractions import Fraction
 from numbers import Real
 from typing import Any
 
-from xcodec_fast.wording import type_named
+from xcodec_fast.words import kind_of
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class StreamSettings:
 def check_duration(name: str, value: Any, *, zero: bool) -> None:
     """A duration in ms must be a finite number, above 0 or, with `zero`, not below."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number of ms, but is {type_named(value)}")
+        raise TypeError(f"{name} must be a number of ms, but is {kind_of(value)}")
     if value < 0 or (value == 0 and not zero) or not math.isfinite(value):
         raise ValueError(f"{name} is {value} ms, but must be {'at least' if zero else 'above'} 0 and finite")
 

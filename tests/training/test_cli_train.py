@@ -70,7 +70,7 @@ def test_fine_tuning_the_embedded_recipe(run, tmp_path, values):
 
 def test_refusals(run, tmp_path, values):
     _write(tmp_path, values)
-    refused(run("train", "r.yaml", "--output-dir", "run", "--resume"), "run holds no run to resume")
+    refused(run("train", "r.yaml", "--output-dir", "run", "--resume"), "no run to resume, for it has no checkpoint.pt")
     refused(run("train", "r.yaml", "--audio", "nowhere"), "there is no folder of recordings 'nowhere': give --audio")
     refused(run("train", "xcodec-tiny"), "there is no folder of recordings 'recordings': give --audio")
     refused(run("train", "fine-tune"), "there is no folder of recordings 'recordings': give --audio")
@@ -80,7 +80,8 @@ def test_refusals(run, tmp_path, values):
     _write(tmp_path, values)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "curves.csv").touch()
-    refused(run("train", "r.yaml", "--output-dir", "run"), "run holds what a run made, but no checkpoint.pt")
+    refused(run("train", "r.yaml", "--output-dir", "run"), "holds what a run made, but no checkpoint.pt")
+    refused(run("train", "r.yaml", "--output-dir", "run", "--resume"), "holds what a run made, but no checkpoint.pt")
     (tmp_path / "run" / "checkpoint.pt").touch()
     refused(run("train", "r.yaml", "--output-dir", "run"), "run holds a run already: --resume goes on")
     refused(run("train", "r.yaml", "--output-dir", "r.yaml"), "--output-dir r.yaml is not a folder")

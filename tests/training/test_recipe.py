@@ -51,11 +51,17 @@ def test_refusals(values, change, words):
         Recipe.from_dict({**values, **change})
 
 
+_TWICE = (
+    ("steps: 3\nsteps: 4", "r.yaml: line 2: the key steps is given a second time"),
+    ("steps: 3\nmodel:\n  a: 1\n  a: 2", "line 4: the key a is given a second time"),
+)
+
+
 def test_files_that_are_no_recipe(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no recipe nowhere: .* embedded: fine-tune, xcodec-tiny"):
         Recipe.from_yaml("nowhere")
     path = tmp_path / "r.yaml"
-    for text, words in (("steps: [", "r.yaml: "), ("- 1", "is a mapping"), ("steps: 3", "lacks model, audio")):
+    for text, words in (("steps: [", "r.yaml: "), ("- 1", "is a mapping"), ("steps: 3", "lacks model, audio"), *_TWICE):
         path.write_text(text)
         with pytest.raises(ValueError, match=words):
             Recipe.from_yaml(path)

@@ -106,8 +106,9 @@ class Recipe:
             held = ", ".join(sorted(file.stem for file in RECIPES.glob("*.yaml")))
             raise FileNotFoundError(f"no recipe {name_or_path}: give a YAML file, or one of those embedded: {held}")
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return cls.from_dict(values)
+            text = path.read_text(encoding="utf-8")
+            _require_unique_keys(yaml.compose(text, yaml.SafeLoader))
+            return cls.from_dict(yaml.safe_load(text))
         except yaml.MarkedYAMLError as error:
             line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
             raise ValueError(f"{path}: {line}{error.problem}") from error
@@ -140,6 +141,16 @@ def _as_number(value: Any) -> Any:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def _require_unique_keys(node: Any) -> None:
+    """Of a key that a YAML mapping, or one within it, gives twice, YAML's reader would take the last."""
+    seen: set[str] = set()
+    for key, value in node.value if node is not None and node.id == "mapping" else []:
+        if str(key.value) in seen:
+            raise ValueError(f"line {key.start_mark.line + 1}: the key {key.value} is given a second time")
+        seen.add(str(key.value))
+        _require_unique_keys(value)
 
 
 def _require(recipe: Recipe, name: str, kind: type, lowest: float, highest: float = math.inf) -> None:

@@ -176,7 +176,8 @@ class Trainer:
         before, now = Recipe.from_dict(state["recipe"]).to_dict(), self.recipe.to_dict()
         changed = {key: (before[key], value) for key, value in now.items() if before[key] != value}
         if others := sorted(changed.keys() - _MAY_CHANGE):
-            raise ValueError(f"the checkpoint in {self.folder} is of a recipe with another {', '.join(others)}")
+            told = ", ".join(f"{key} ({before[key]!r}, now {now[key]!r})" for key in others)
+            raise ValueError(f"the checkpoint in {self.folder} is of a recipe with another {told}")
         if state["step"] > self.recipe.steps:
             raise ValueError(
                 f"the checkpoint in {self.folder} has made {state['step']} steps, but the recipe's end is "
