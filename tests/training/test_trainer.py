@@ -148,7 +148,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(values, tmp_path):
     trainer = _trainer(values, tmp_path / "run")
     trainer.save()
     other = _trainer(values, tmp_path / "run", batch=2, seed=3)
-    with pytest.raises(ValueError, match="of a recipe with another batch, seed"):
+    with pytest.raises(ValueError, match=r"of a recipe with another batch \(4, now 2\), seed \(0, now 3\)"):
         other.resume()
     _trainer(values, tmp_path / "run", learning_rate=1e-5, steps=9, save_every=2).resume()
 
