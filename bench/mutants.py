@@ -1,0 +1,128 @@
+"""Whether the tests bite: mutants of the code that they let live. `python -m bench.mutants [FILE ...]`
+
+cosmic-ray (pip install cosmic-ray) changes one operator, number, condition or decorator of a file at a time, in a clone
+of the last commit, and runs the tests that are named here for the file. A mutant lives where they pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from .machine import header
+
+ROOT = Path(__file__).parent.parent
+_FILES = ("test_container", "test_container_damage")
+_UNEQUAL = ("test_unequal", "test_tiles", "test_errors", "test_backend")
+_STREAM = ("test_streaming_encode", "test_streaming_decode", "test_streaming_state", "test_streaming_batch", "test_twin")
+TARGETS = {
+    "windows": ("test_streaming_encode", "test_transcode", "test_stream_files", "test_errors"),
+    "container_xcodec": _FILES,
+    "bits": _FILES,
+    "codes_info": _FILES,
+    "quantizer": ("test_search", "test_clients", "test_parity", "test_config"),
+    "intervals": _UNEQUAL,
+    "rows": _UNEQUAL,
+    "frames": _UNEQUAL,
+    "lines": _STREAM,
+    "steps": _STREAM,
+    "stream_rows": _STREAM,
+    "state_checks": ("test_streaming_damage", "test_streaming_state"),
+}
+# In annotations, which are never evaluated, `|` is the only operator.
+_NEVER_RUN = re.compile(r"ReplaceBinaryOperator_BitOr_")
+
+
+class Tally(NamedTuple):
+    """Of one file."""
+
+    name: str
+    made: int
+    tried: int
+    survivors: list[str]
+    seconds: float
+
+
+def mutated(name: str, most: int) -> Tally:
+    """At most so many mutants of a file, drawn at random. Raises RuntimeError where the tests fail without one."""
+    from cosmic_ray.work_db import WorkDB, use_db
+    from cosmic_ray.work_item import WorkerOutcome, WorkResult
+
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+        tests = " ".join(f"tests/{test}.py" for test in TARGETS[name])
+        command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider {tests}"
+        (clone / "mutants.toml").write_text(
+            f'[cosmic-ray]\nmodule-path = "xcodec_fast/{name}.py"\ntimeout = 300.0\nexcluded-modules = []\n'
+            f'test-command = "{command}"\n[cosmic-ray.distributor]\nname = "local"\n'
+        )
+        # Without files of bytecode: they are told apart by whole seconds and sizes, which a mutant may share.
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+
+        def run(*words: str) -> None:
+            done = subprocess.run(words, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"{name}: {' '.join(words)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+        cosmic_ray = (sys.executable, "-m", "cosmic_ray.cli")
+        run(*command.split())
+        run(*cosmic_ray, "init", "mutants.toml", "mutants.sqlite")
+        with use_db(clone / "mutants.sqlite", WorkDB.Mode.open) as database:
+            items = sorted(database.work_items, key=lambda item: str(item.mutations))
+            of_use = [item.job_id for item in items if not _NEVER_RUN.search(item.mutations[0].operator_name)]
+            chosen = set(random.Random(0).sample(of_use, min(most, len(of_use))))
+            left_out = [item.job_id for item in items if item.job_id not in chosen]
+            database.set_multiple_results(left_out, WorkResult(WorkerOutcome.SKIPPED))
+        run(*cosmic_ray, "exec", "mutants.toml", "mutants.sqlite")
+        with use_db(clone / "mutants.sqlite", WorkDB.Mode.open) as database:
+            done = [result for item, result in database.completed_work_items if item.job_id in chosen]
+        survivors = [_changed_lines(name, result.diff or "") for result in done if not result.is_killed]
+    return Tally(name, len(of_use), len(done), sorted(survivors), time.perf_counter() - started)
+
+
+def _changed_lines(name: str, diff: str) -> str:
+    """`file:line: before -> after`."""
+    at = re.search(r"^@@ -(\d+)", diff, re.MULTILINE)
+    line = int(at[1]) if at else 0
+    before, after = [], []
+    for text in diff.splitlines():
+        if text.startswith("-") and not text.startswith("---"):
+            before.append(text[1:].strip())
+        elif text.startswith("+") and not text.startswith("+++"):
+            after.append(text[1:].strip())
+        elif text.startswith(" ") and not before:
+            line += 1
+    return f"`{name}.py:{line}`: `{' '.join(before)}` -> `{' '.join(after)}`"
+
+
+def main(names: list[str], most: int, workers: int) -> None:
+    """Prints the table, then every survivor."""
+    print(*header(), "", sep="\n")
+    print("| file | mutants | tried | killed | takes (s) |", "| --- | --- | --- | --- | --- |", sep="\n")
+    survivors: list[str] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for tally in pool.map(lambda name: mutated(name, most), names):
+            killed = tally.tried - len(tally.survivors)
+            print(f"| `{tally.name}.py` | {tally.made} | {tally.tried} | {killed} | {tally.seconds:.0f} |", flush=True)
+            survivors += tally.survivors
+    print("", *(f"- {survivor}" for survivor in survivors), sep="\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", metavar="FILE", help=f"of {', '.join(TARGETS)}; all if left out")
+    parser.add_argument("--most", type=int, default=40, help="mutants of a file")
+    parser.add_argument("--workers", type=int, default=2, help="files at a time, a core each")
+    given = parser.parse_args()
+    main(given.files or list(TARGETS), given.most, given.workers)
