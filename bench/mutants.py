@@ -23,7 +23,13 @@ from .machine import header
 ROOT = Path(__file__).parent.parent
 _FILES = ("test_container", "test_container_damage")
 _UNEQUAL = ("test_unequal", "test_tiles", "test_errors", "test_backend")
-_STREAM = ("test_streaming_encode", "test_streaming_decode", "test_streaming_state", "test_streaming_batch", "test_twin")
+_STREAM = (
+    "test_streaming_encode",
+    "test_streaming_decode",
+    "test_streaming_state",
+    "test_streaming_batch",
+    "test_twin",
+)
 TARGETS = {
     "windows": ("test_streaming_encode", "test_transcode", "test_stream_files", "test_errors"),
     "container_xcodec": _FILES,
