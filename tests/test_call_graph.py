@@ -30,6 +30,12 @@ def model(tiny, monkeypatch):
     return copy.deepcopy(tiny)
 
 
+@torch.no_grad()
+def _louder(model):
+    model.acoustic_decoder.conv2.weight.mul_(2)
+    model.acoustic_decoder.conv2.bias.mul_(2)
+
+
 def test_they_give_what_the_calls_give(model, speech):
     captured = CapturedXcodec(model, (2, 1, 8000), 2)
     assert Again.made == 2
@@ -58,9 +64,7 @@ def test_changed_weights_are_captured_anew(model, speech):
     captured, clip = CapturedXcodec(model, (1, 1, 8000), None), speech[None, None, :8000]
     codes = captured.encode(clip).audio_codes
     before = captured.decode(codes).audio_values
-    with torch.no_grad():
-        model.acoustic_decoder.conv2.weight.mul_(2)
-        model.acoustic_decoder.conv2.bias.mul_(2)
+    _louder(model)
     torch.testing.assert_close(captured.decode(codes).audio_values, 2 * before)
     assert Again.made == 3
 
@@ -69,9 +73,7 @@ def test_a_capture_that_fails_is_made_at_the_next_call(model, speech, monkeypatc
     captured, clip = CapturedXcodec(model, (1, 1, 8000), None), speech[None, None, :8000]
     codes = captured.encode(clip).audio_codes
     before = captured.decode(codes).audio_values
-    with torch.no_grad():
-        model.acoustic_decoder.conv2.weight.mul_(2)
-        model.acoustic_decoder.conv2.bias.mul_(2)
+    _louder(model)
 
     def fails(*given):
         raise torch.OutOfMemoryError

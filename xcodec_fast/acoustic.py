@@ -103,7 +103,7 @@ class AcousticEncoder(nn.Module):
         return way.conv(s, self.conv2)[0]
 
     @property
-    def convs(self) -> list[nn.Conv1d]:
+    def wide_convs(self) -> list[nn.Conv1d]:
         """Every convolution of more than one tap, in the order in which they act."""
         blocks = (conv for block in self.block for conv in (*(unit.conv1 for unit in block.units), block.conv1))
         return [self.conv1, *blocks, self.conv2]
@@ -111,7 +111,7 @@ class AcousticEncoder(nn.Module):
     def context(self) -> tuple[int, int]:
         """Frames before and after one on whose audio its features depend: 28 and 28 at the default config."""
         low = high = 0
-        for conv in reversed(self.convs):
+        for conv in reversed(self.wide_convs):
             low, high = inputs_of(low, high, conv)
         hop = math.prod(block.conv1.stride[0] for block in self.block)
         return -(low // hop), high // hop

@@ -36,7 +36,7 @@ class SemanticResidualUnit(nn.Module):
         return conv1d(h, self.conv2, skip=x, then=None if last else "elu")
 
 
-def _through_units(units: nn.ModuleList, x: Tensor, s: Tensor, interval: Interval | None = None) -> Tensor:
+def _refined(units: nn.ModuleList, x: Tensor, s: Tensor, interval: Interval | None = None) -> Tensor:
     for index, unit in enumerate(units):
         x, s = unit(x, s, index + 1 == len(units), interval)
     return x
@@ -65,7 +65,7 @@ class SemanticEncoderBlock(nn.Module):
         self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride=stride, padding=(kernel - 1) // 2)
 
     def forward(self, x: Tensor, s: Tensor, last: bool, interval: Interval | None = None) -> tuple[Any, Any]:
-        x = _through_units(self.res_units, x, s, interval)
+        x = _refined(self.res_units, x, s, interval)
         return conv1d(x, self.conv, interval, then=None if last else "elu")
 
 
@@ -125,7 +125,7 @@ class SemanticDecoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x, s = conv1d(x, self.conv, then="elu")
-        return _through_units(self.res_units, x, s)
+        return _refined(self.res_units, x, s)
 
 
 class SemanticDecoder(nn.Module):

@@ -179,7 +179,7 @@ def encoder_extents(encoder: AcousticEncoder, lookahead: int) -> list[Extent]:
     Of each output: `final`, how far before the end of the audio its values begin that later audio will change; `chunk`,
     how far before the new frames lies what the features of the chunk read. It begins with the nearer of the two.
     """
-    convs = encoder.convs
+    convs = encoder.wide_convs
     final = [0]
     for conv in convs:
         stride, padding = conv.stride[0], int(conv.padding[0])
