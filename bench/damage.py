@@ -26,7 +26,6 @@ def damaged_containers(count: int, model: XcodecModel) -> Count:
             save_codes(path, clip_codes(codes, model, samples=320 * codes.shape[2] - 7))
             whole.append((path.read_bytes(), load_codes(path), Path(folder) / f"damaged{suffix}"))
         for step in range(count):
-            found.remember(step, count)
             data, clip, path = draw.choice(whole)
             while (damaged := _damaged(data, draw)) == data:
                 pass
@@ -39,6 +38,7 @@ def damaged_containers(count: int, model: XcodecModel) -> Count:
                 found.expect(True, "")
             except Exception as error:
                 found.expect(False, f"{step}: {error!r}")
+            found.remember(step, count)
     return found
 
 

@@ -45,7 +45,6 @@ def random_pushes(count: int, clip: Tensor) -> Count:
     model = seeded_model(SMALL, clip[None, None, :RATE], seed=0)
     decoder_ms = _FRAME_MS * model.acoustic_decoder.context()
     for step in range(count):
-        found.remember(step, count)
         rate = draw.choice((RATE, RATE, RATE, 8000, 44100, 48000))
         settings: dict[str, Any] = {
             "chunk_ms": _FRAME_MS * draw.randint(1, 20),
@@ -74,6 +73,7 @@ def random_pushes(count: int, clip: Tensor) -> Count:
         found.expect(
             torch.equal(codes, want) and _near(audio, heard), f"{step}: {settings}, {more}, {len(piece)} samples"
         )
+        found.remember(step, count)
     return found
 
 
@@ -104,7 +104,6 @@ def a_long_stream(seconds: int, model: XcodecModel, clip: Tensor) -> Count:
     stream, frames, samples = StreamingXcodec(model, sample_rate=48000), 0, 0
     audio = np.resize(np.repeat(clip.numpy(), 3), 48000 * 10)
     for second in range(seconds):
-        found.remember(second, seconds)
         piece = audio[48000 * (second % 10) :][:48000]
         for begin in range(0, 48000, 4800):
             codes = stream.push(piece[begin : begin + 4800])
@@ -112,6 +111,7 @@ def a_long_stream(seconds: int, model: XcodecModel, clip: Tensor) -> Count:
             frames, samples = frames + codes.shape[-1], samples + heard.shape[-1]
         late = 50 * (second + 1) - frames
         found.expect(0 <= late <= 10 and bool(heard.isfinite().all()), f"after {second + 1} s: {frames} frames")
+        found.remember(second, seconds)
     rest = stream.flush()
     frames += rest.shape[-1]
     samples += stream.push_codes(rest).shape[-1] + stream.flush_codes().shape[-1]
@@ -132,7 +132,6 @@ def a_busy_batch(events: int, model: XcodecModel, clip: Tensor) -> Count:
     rows: dict[int, tuple[Tensor, int, list[Tensor]]] = {}
     kept: list[tuple[tuple[Tensor, int, list[Tensor]], dict[str, Any]]] = []
     for event in range(events):
-        found.remember(event, events)
         row, kind = draw.randrange(_ROWS), draw.choice(("keep", "reset", "end", "end"))
         if row not in rows and kept and draw.random() < 0.5:
             rows[row], state = kept.pop(draw.randrange(len(kept)))
@@ -160,6 +159,7 @@ def a_busy_batch(events: int, model: XcodecModel, clip: Tensor) -> Count:
         for index, codes_now in enumerate(batch.push(pieces)):
             if index in rows:
                 rows[index][2].append(codes_now)
+        found.remember(event, events)
     return found
 
 

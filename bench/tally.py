@@ -23,7 +23,7 @@ class Count:
             self.wrong.append(otherwise)
 
     def remember(self, step: int, steps: int) -> None:
-        """Called before each of so many steps."""
+        """Called after each of so many steps."""
         if step <= steps // 10:
             self.start = _resident_mb()
         self.end = _resident_mb()

@@ -200,6 +200,8 @@ def _launch(x, weight, bias, geometry, interval, skip, activation, alpha, keep_y
     length, dilation, stride, padding, up, crop, rows = geometry
     batch, positions, channels = x.shape
     columns, taps, _ = weight.shape
+    if activation not in (None, "snake", "gelu", "elu") or (activation == "snake") != (alpha is not None):
+        raise ValueError(f"activation is {activation!r}, but must be gelu, elu, or snake with its alpha")
     if min(positions, length) < 1:
         raise ValueError(f"{positions} positions give no output through {taps} taps of dilation {dilation}")
     shape = (batch, length, columns // up)

@@ -147,7 +147,7 @@ def test_bytes():
         (
             ("a.raw", "--emit", "pcm", "--decode-lookahead-ms", 340),
             2,
-            "--decode-lookahead-ms is 340.0, but must be below 340",
+            "--decode-lookahead-ms is 340, but must be below 340",
         ),
         (("a.raw", "--bandwidth", 3), 2, "--bandwidth 3 kbps"),
         (("a.raw", "--model", "absent"), 1, "neither an embedded model"),

@@ -220,10 +220,12 @@ def test_a_mark_tells_of_changes():
     assert weights_mark([weight]) == marks[-1]
 
 
-def test_an_optimizer_drops_what_derives_from_its_own_parameters_and_from_views_of_them():
+@pytest.mark.parametrize("as_parameter", [False, True])
+def test_an_optimizer_drops_what_derives_from_its_own_parameters_and_from_views_of_them(as_parameter):
     whole = torch.nn.Parameter(torch.ones(2, 12))
     with torch.no_grad():
         part, other = whole[1].view(2, 3, 2), torch.nn.Parameter(torch.ones(2, 3, 2))
+        part = torch.nn.Parameter(part) if as_parameter else part
         kept, dropped, marks = (
             derived(by_taps, other),
             derived(by_taps, part),

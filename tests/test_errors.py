@@ -66,7 +66,7 @@ def test_encode(tiny: XcodecModel, call, audio, options, error, words):
         ([[[0]]], TypeError, ["audio_codes", "list"]),
         (CODES[0], ValueError, ["[8, 5]", "[B, Q, F]"]),
         (CODES.float(), ValueError, ["float32", "integers"]),
-        (CODES.bool(), ValueError, ["bool", "integers torch.int64, torch.int32"]),
+        (CODES.bool(), ValueError, ["bool", "integers, of torch.int64, torch.int32"]),
         (CODES[:0], ValueError, ["[0, 8, 5]"]),
         (CODES[:, :0], ValueError, ["[2, 0, 5]"]),
         (CODES[..., :0], ValueError, ["[2, 8, 0]"]),

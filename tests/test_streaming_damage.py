@@ -105,6 +105,8 @@ SPOILS = {
     "audio of half a frame": (_row("decoder", ready=torch.zeros(1, 1, 100)), "ready has 100"),
     "a line less": (lambda row: row["encoder"]["row"]["lines"].pop(), "lines"),
     "lines None": (_row(lines=None), "damaged"),
+    "lines of no values": (_line(lambda x: x.to("meta")), "lines has no values"),
+    "more in the row": (lambda row: row.update(more=1), "a row has the keys"),
     "no decoder": (lambda row: row.pop("decoder"), "damaged"),
     "decoder empty": (lambda row: row.update(decoder={}), "keys"),
     "decoder a number": (lambda row: row.update(decoder=3), "decoder is an int"),
@@ -152,6 +154,24 @@ def test_what_is_no_state(streams, change, words):
     with pytest.raises(TypeError, match=words):
         stream.load_state_dict(change(before))
     assert_same_state(stream.state_dict(), before)
+
+
+def test_settings_that_are_no_settings(streams):
+    stream = streams["rate"][0]
+    before = stream.state_dict()
+    with pytest.raises(ValueError, match="chunk_ms is a Tensor"):
+        stream.load_state_dict({**before, "settings": {**before["settings"], "chunk_ms": torch.zeros(2)}})
+    assert_same_state(stream.state_dict(), before)
+
+
+def test_fewer_zeros_than_there_are_before_a_start(tiny, speech):
+    """Its codes would be those of audio that came too early."""
+    stream = StreamingXcodec(tiny, chunk_ms=80, lookahead_ms=40)
+    stream.push(speech[:100])
+    state = stream.state_dict()
+    state["rows"][0]["encoder"]["row"]["waiting"] = torch.zeros(1, 639)
+    with pytest.raises(ValueError, match="639 positions wait, fewer than the 640 zeros"):
+        stream.load_state_dict(state)
 
 
 def test_one_damaged_row_leaves_all_as_they_were(tiny, speech):

@@ -55,7 +55,7 @@ def test_a_second_call_of_the_encoder_is_refused(tiny, speech, meanwhile, name):
     outcomes = meanwhile(EncodeStep, lambda: CALLS[name](stream, speech[:900]))
     codes = torch.cat([first, stream.push(speech[300:4000]), stream.flush()], -1)
     assert isinstance(outcomes[0], RuntimeError)
-    assert str(outcomes[0]).startswith("another thread is within push(...): a stream takes one call at a time in each")
+    assert str(outcomes[0]).startswith(f"{name}() came while another thread is within push(): a stream takes one call")
     assert torch.equal(codes, want)
 
 
@@ -65,10 +65,10 @@ def test_a_second_call_of_the_decoder_is_refused(tiny, meanwhile):
     stream.push_codes(codes[..., :0])  # makes the rows, for which a step is called too
     outcomes = meanwhile(DecodeStep, lambda: stream.flush_codes())
     audio = [stream.push_codes(codes[..., :20])]
-    assert "within push_codes(...)" in str(outcomes[0])
+    assert "within push_codes()" in str(outcomes[0])
     outcomes = meanwhile(DecodeStep, lambda: stream.push_codes(codes))
     audio += [stream.push_codes(codes[..., 20:]), stream.flush_codes()]
-    assert "within push_codes(...)" in str(outcomes[0])
+    assert "within push_codes()" in str(outcomes[0])
     assert torch.equal(torch.cat(audio, -1), want)
 
 

@@ -92,7 +92,7 @@ def check_codes(codes: Any, stages: int, device: torch.device, fewest: int = 1, 
         raise ValueError(f"{name} must have the shape [B, Q, F], but has {shape}")
     if codes.dtype not in _CODE_DTYPES:
         allowed = ", ".join(map(str, _CODE_DTYPES))
-        raise ValueError(f"{name} is {codes.dtype}, but must be of one of the integers {allowed}")
+        raise ValueError(f"{name} is {codes.dtype}, but must be integers, of {allowed}")
     if 0 in shape[:2] or shape[2] < fewest:
         raise ValueError(f"{name} must hold at least one clip, stage and frame, but has the shape {shape}")
     if shape[1] > stages:

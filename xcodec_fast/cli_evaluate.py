@@ -18,6 +18,7 @@ from torch import Tensor
 
 from xcodec_fast.audio import audio_files
 from xcodec_fast.cli_options import Force, Model, Mono, OnDevice
+from xcodec_fast.cli_paths import require_free
 from xcodec_fast.cli_work import Device, Models, as_line, printable, progress_bar, read_clip
 from xcodec_fast.evaluation import Evaluation, evaluate
 from xcodec_fast.metrics import hearing_metrics
@@ -49,8 +50,7 @@ def evaluation(
         check_writable(output)
         if output.resolve() in {path.resolve() for path in paths}:
             raise ValueError(f"{output} is an input itself: give another output")
-        if output.exists() and not force:
-            raise FileExistsError(f"{output} exists already: --force replaces it")
+        require_free(output, force)
     loaded = Models(device).load(model)
     clips = _clips(paths, loaded.config.sample_rate, mono)
     with progress_bar() as bar:

@@ -130,4 +130,6 @@ def wrong_option() -> Iterator[None]:
         yield
     except ValueError as error:
         name, _, problem = str(error).partition(" ")
+        if not name.isidentifier():  # of the model, such as a config that does not fit together
+            raise
         raise typer.BadParameter(problem, param_hint=f"--{name.replace('_', '-')}") from error

@@ -25,6 +25,7 @@ from xcodec_fast.cli_options import (
     OnDevice,
     Threads,
     as_settings,
+    as_typed,
     check_fit,
     wrong_option,
 )
@@ -74,6 +75,8 @@ def stream(
         raise typer.BadParameter("goes with --emit pcm alone", param_hint="--decode-lookahead-ms")
     if file is None and realtime:
         raise typer.BadParameter("goes with a FILE: stdin comes at its own pace", param_hint="--realtime")
+    if sys.stdout is None or (file is None and sys.stdin is None):
+        raise ValueError("stdin and stdout must not be closed")
     if file is None and sys.stdin.isatty():
         raise ValueError("stdin is a terminal: give a FILE of raw PCM, or pipe it in")
     if sys.stdout.isatty():
@@ -88,7 +91,7 @@ def stream(
             **vars(settings),
             bandwidth=bandwidth,
             sample_rate=input_rate,
-            decode_lookahead_ms=decode_lookahead_ms,
+            decode_lookahead_ms=None if decode_lookahead_ms is None else as_typed(decode_lookahead_ms),
         )
     pace = live.sample_rate * input_format.dtype.itemsize if realtime else None
     opened = nullcontext(sys.stdin) if file is None else file.open("rb", buffering=0)

@@ -15,15 +15,23 @@ from torch.utils.weak import TensorWeakRef, WeakTensorKeyDictionary
 
 from xcodec_fast.plain import why_not_plain
 
-_ALL = 0  # no tensor's id
-# Times that a tensor, by its id, was said to have changed. An id that comes again with another tensor does no harm: a
-# mark is compared with later ones of the same tensors.
+_ALL = -1  # no address
+# Times that a tensor, by its memory, was said to have changed: of sharded training's parameters the optimizer knows but
+# a whole, of which they are views. An address that comes again does no harm: a mark is compared with later ones of the
+# same tensors.
 _told: dict[int, int] = {}
 
 
-def _tell(ids: Iterable[int]) -> None:
-    for each in ids:
-        _told[each] = _told.get(each, 0) + 1
+def _tell(memory: Iterable[int]) -> None:
+    for address in memory:
+        _told[address] = _told.get(address, 0) + 1
+
+
+def _memory(tensor: Tensor) -> int:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # a tensor of no memory, such as a compiler's
+        return _ALL - id(tensor)
 
 
 def _stepped(optimizer: Optimizer, *_: Any) -> None:
@@ -112,7 +120,7 @@ def weights_mark(tensors: Iterable[Tensor]) -> tuple[Any, ...]:
     A change that leaves no trace counts once it was told of: by an optimizer's step, `forget_derived` or
     `forget_derived_from`.
     """
-    return _told.get(_ALL, 0), *((t.data_ptr(), _version(t), _told.get(id(t)), _told.get(id(t._base))) for t in tensors)
+    return _told.get(_ALL, 0), *((t.data_ptr(), _version(t), _told.get(_memory(t))) for t in tensors)
 
 
 def _version(tensor: Tensor) -> int:
@@ -126,13 +134,13 @@ def forget_derived() -> None:
 
 
 def forget_derived_from(tensors: Iterable[Tensor]) -> None:
-    """Drops what was derived from any of these, or from views of them, as sharded training's parameters are."""
-    left = {id(tensor) for tensor in tensors}
+    """Drops what was derived from any of these, or from others in the same memory."""
+    left = set(map(_memory, tensors))
     _tell(left)
     for entries in list(_entries.values()):
         for name, entry in list(entries.items()):
             sources = (source for reference in entry.sources if (source := reference()) is not None)
-            if any(id(source) in left or id(source._base) in left for source in sources):
+            if any(_memory(source) in left for source in sources):
                 del entries[name]
 
 

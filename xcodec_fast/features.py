@@ -87,7 +87,7 @@ class XcodecFeatureExtractor:
 
         Args:
             raw_audio: one clip or a list of clips, each 1-D: array, tensor, or list of floats. Integers are not scaled,
-                as in the reference, and warned of.
+                as in the reference; arrays of them are warned of.
             padding: True or "longest" (the default), "max_length", False or "do_not_pad".
             truncation: cut clips at `max_length`; needs `padding=False`.
             max_length: in samples, rounded up to the hop.
@@ -186,10 +186,11 @@ class XcodecFeatureExtractor:
 
 
 def _warn_of_integers(raw_audio: Any) -> None:
-    clip = raw_audio[0] if isinstance(raw_audio, list | tuple) and raw_audio else raw_audio
-    dtype = str(getattr(clip, "dtype", "")).removeprefix("torch.")
-    if dtype.startswith(("int", "uint")):
-        _log.warning("raw_audio is %s, which is not scaled, as in the reference: give floats in [-1, 1]", dtype)
+    for clip in raw_audio if isinstance(raw_audio, list | tuple) else [raw_audio]:
+        dtype = str(getattr(clip, "dtype", "")).removeprefix("torch.")
+        if dtype.startswith(("int", "uint")):
+            _log.warning("raw_audio is %s, which is not scaled, as in the reference: give floats in [-1, 1]", dtype)
+            return
 
 
 def _as_clips(raw_audio: Any) -> list[np.ndarray]:

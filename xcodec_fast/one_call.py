@@ -28,13 +28,14 @@ class OneCall:
         """Raises RuntimeError where another call has not ended."""
         if not self._taken.acquire(blocking=False):
             raise RuntimeError(
-                f"another thread is within {self._name}(...): a stream takes one call at a time in each direction; use "
-                "one thread or a lock"
+                f"{name}() came while another thread is within {self._name or 'a call'}(): a stream takes one call at "
+                "a time in each direction; use one thread or a lock"
             )
         try:
             self._name = name
             yield
         finally:
+            self._name = ""
             self._taken.release()
 
 

@@ -32,6 +32,8 @@ def check_tensor(value: Any, name: str, dtype: torch.dtype, shape: list[int]) ->
     if not isinstance(value, Tensor):
         raise damaged(f"{name} is {kind_of(value)}, but must be a torch.Tensor")
     fits = value.ndim == len(shape) and all(want in (-1, has) for has, want in zip(value.shape, shape, strict=True))
+    if value.is_meta:
+        raise damaged(f"{name} has no values")
     if value.dtype != dtype or not fits:
         raise damaged(f"{name} is {value.dtype} {list(value.shape)}, but must be {dtype} {shape}")
 

@@ -27,7 +27,7 @@ class StreamSide(ABC):
         chunk: frames of the chunks.
         cuda_graph: whether steps are captured; None: on a CUDA device.
 
-    Attributes: one_call, which whoever calls its methods is within.
+    Attributes: one_call, which callers of its methods enter (`one_call.in_turn`).
     """
 
     _keys = frozenset({"row", "resampler"})  # of a row's state

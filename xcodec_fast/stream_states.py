@@ -30,6 +30,8 @@ def check_row(state: Any, step: Step, channels: int, lines: Sequence[Tensor], no
     own = [(str(line.dtype), list(line.shape[1:])) for line in lines]
     if given != own:
         raise ValueError(f"the state has the lines {given}, but this model with these settings has {own}")
+    for line in state["lines"]:
+        check_tensor(line, "lines", line.dtype, [-1] * line.ndim)
     codes = step.model.config.codebook_size
     for line in state["lines"]:
         if not line.is_floating_point():
@@ -48,7 +50,10 @@ def check_row(state: Any, step: Step, channels: int, lines: Sequence[Tensor], no
             raise damaged(f"ready has {ready.shape[-1]} positions, but a frame has {out_unit}")
         if not ready.is_floating_point():
             check_codes(ready, "ready", codes)
-    _check_counts(state, step, 0 if waiting is None else -(-waiting.shape[-1] // step.unit))
+    positions = 0 if waiting is None else waiting.shape[-1]
+    if state["seen"] == step.origin < 0 and 0 < positions < -step.origin * step.unit:
+        raise damaged(f"{positions} positions wait, fewer than the {-step.origin * step.unit} zeros before a start")
+    _check_counts(state, step, -(-positions // step.unit))
 
 
 def _check_counts(state: dict[str, Any], step: Step, waiting: int) -> None:

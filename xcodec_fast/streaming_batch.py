@@ -13,6 +13,7 @@ from xcodec_fast.derived import weights_mark
 from xcodec_fast.model import XcodecModel, require_model
 from xcodec_fast.one_call import in_turn
 from xcodec_fast.resampling import largest_lag
+from xcodec_fast.state_checks import check_keys, damaged
 from xcodec_fast.stream_decoder import StreamDecoder
 from xcodec_fast.stream_encoder import StreamEncoder
 from xcodec_fast.windows import StreamSettings, Windows, check_duration, in_frames
@@ -178,6 +179,11 @@ class StreamingXcodecBatch:
         for key, kind in (("settings", dict), ("rows", list)):
             if not isinstance(state[key], kind):
                 raise TypeError(f"state[{key!r}] must be a {kind.__name__}, but is {kind_of(state[key])}")
+        for name, value in state["settings"].items():
+            if not isinstance(value, str | int | float | None):
+                raise damaged(f"{name} is {kind_of(value)}, but must be a string, a number or None")
+        for row in state["rows"]:
+            check_keys(row, "a row", {"encoder", "decoder"})
         return state["rows"]
 
     def _codebooks(self) -> str:

@@ -35,10 +35,10 @@ def accelerate(hf_model: ReferenceModel) -> ReferenceModel:
     """Routes `encode`, `decode` and `forward` of a `transformers.XcodecModel` to ours, and returns it.
 
     It stays an instance of its class with its own parameters, so that saving, training, moving and copying it work as
-    before. Calls return the reference's own output classes, but those with a list of clips or a padding mask, whose
-    output has a mask too, ours. Hooks and
-    adapters on the model, its convolutions and linear layers are called (but the positional convolution, of which the
-    weight is read), those on larger modules are not. Not for nn.DataParallel. Once more on the same model is nothing.
+    before. Outputs are of the reference's classes; with a list of clips or a padding mask, of ours, which have a mask
+    too. Hooks and adapters on the model, its convolutions and linear layers are called (but the positional convolution,
+    of which the weight is read), those on larger modules are not. Not for nn.DataParallel. Once more on the same model
+    is nothing.
 
     Raises TypeError for another class, and for a subclass that has one of these methods of its own; ValueError where
     its config or layers are not those of an X-Codec.
