@@ -28,7 +28,7 @@ _quiet = settings(deadline=None, suppress_health_check=[HealthCheck.function_sco
     quantizers=st.integers(1, 12),
     frames=st.integers(1, 300),
     seed=st.integers(0, 1000),
-    model_id=st.text(max_size=60).filter(str.isprintable),
+    model_id=st.one_of(st.text(max_size=60).filter(str.isprintable), st.just("m" * 255)),
     windows=st.none() | st.builds(Windows, st.integers(1, 2**32 - 1), st.integers(0, 9), st.integers(0, 9)),
 )
 def test_what_is_written_is_read(tmp_path, suffix, codebook_size, quantizers, frames, seed, model_id, windows):

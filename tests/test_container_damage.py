@@ -115,6 +115,8 @@ FORGED = {
     "a code past the codebook": (24, "<I", 513, "is damaged: audio_codes holds the code"),
     "windows of nothing": (12, "<I", 1, "chunk is 0"),
     "windows unsaid": (60, "<I", 5, "contradict"),
+    "context before unsaid": (64, "<I", 5, "contradict"),
+    "context after unsaid": (68, "<I", 5, "contradict"),
     "no printable name": (96, "<B", 27, "model_id must be printable"),
     "no UTF-8": (96, "<B", 255, "decode"),
 }
