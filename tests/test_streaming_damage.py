@@ -105,7 +105,10 @@ SPOILS = {
     "audio of half a frame": (_row("decoder", ready=torch.zeros(1, 1, 100)), "ready has 100"),
     "a line less": (lambda row: row["encoder"]["row"]["lines"].pop(), "lines"),
     "lines None": (_row(lines=None), "damaged"),
-    "lines of no values": (_line(lambda x: x.to("meta")), "lines has no values"),
+    "lines of no values": (_line(lambda x: x.to("meta")), r"lines\[0\] has no values"),
+    "lines NaN": (_line(lambda x: x * NAN), r"lines\[0\] holds NaN"),
+    "a line shorter": (_line(lambda x: x[..., 1:]), r"lines\[0\] is"),
+    "a line None": (_line(lambda x: None), r"lines\[0\] is None"),
     "more in the row": (lambda row: row.update(more=1), "a row has the keys"),
     "no decoder": (lambda row: row.pop("decoder"), "damaged"),
     "decoder empty": (lambda row: row.update(decoder={}), "keys"),
@@ -119,7 +122,7 @@ EARLY_SPOILS = {
     "codes out of range": (_waiting(_first(1024), "decoder"), "waiting holds codes"),
     "codes negative": (_waiting(_first(-1), "decoder"), "waiting holds codes"),
     "codes of other stages": (_waiting(lambda x: x[:4], "decoder"), "waiting is"),
-    "a line out of range": (_line(_first(1 << 40)), "lines holds codes"),
+    "a line out of range": (_line(_first(1 << 40)), r"lines\[0\] holds codes"),
     "stages of others": (lambda row: row["decoder"].update(stages=4), "lines"),
 }
 
@@ -161,6 +164,8 @@ def test_settings_that_are_no_settings(streams):
     before = stream.state_dict()
     with pytest.raises(ValueError, match="chunk_ms is a Tensor"):
         stream.load_state_dict({**before, "settings": {**before["settings"], "chunk_ms": torch.zeros(2)}})
+    with pytest.raises(ValueError, match="settings has the keys"):
+        stream.load_state_dict({**before, "settings": {}})
     assert_same_state(stream.state_dict(), before)
 
 
@@ -184,7 +189,7 @@ def test_one_damaged_row_leaves_all_as_they_were(tiny, speech):
     with pytest.raises(ValueError, match="seen is 2"):
         batch.load_state_dict(damaged)
     assert_same_state(batch.state_dict(), before)
-    with pytest.raises(ValueError, match="the state has 1 row, but 3 are to be loaded"):
+    with pytest.raises(ValueError, match="the state has 1 row, but there are 3 to load it into"):
         batch.load_state_dict(other.state_dict([0]))
     batch.load_state_dict(other.state_dict())
     assert_same_state(batch.state_dict(), other.state_dict())

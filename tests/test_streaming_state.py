@@ -108,7 +108,7 @@ def test_states_that_do_not_fit(tiny, pair, speech):
         (StreamingXcodec(tiny, **{**OPTIONS, "chunk_ms": 20}), state, ValueError, r"with {'chunk_ms': [^,]+}, but"),
         (other, state, ValueError, "codebooks"),
         (StreamingXcodec(copy.deepcopy(tiny).double(), **OPTIONS), state, ValueError, "lines"),
-        (StreamingXcodecBatch(tiny, 2, **OPTIONS), state, ValueError, "1 row, but 2"),
+        (StreamingXcodecBatch(tiny, 2, **OPTIONS), state, ValueError, "1 row, but there are 2"),
         (stream, {}, TypeError, "state_dict"),
         (stream, None, TypeError, "state_dict"),
     )

@@ -24,7 +24,9 @@ def usage_line(error: Any) -> str:
         option, problem = invalid.groups()
         return f"{option} {_must(error.__cause__) or problem}"
     text = text[:1].lower() + text[1:]
-    return text if not text or error.ctx is None else f"{text}; {error.ctx.command_path} --help has what there is"
+    if not text or error.ctx is None:
+        return text
+    return f"{text}{'' if text.endswith('?') else ';'} {error.ctx.command_path} --help has what there is"
 
 
 def _must(cause: Any) -> str | None:

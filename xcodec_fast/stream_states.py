@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from xcodec_fast.pcm import samples_dtype
@@ -15,7 +16,7 @@ from xcodec_fast.steps import Step
 def check_row(state: Any, step: Step, channels: int, lines: Sequence[Tensor], none: Tensor, out_unit: int) -> None:
     """Raises ValueError where a row's state is damaged, or of another model or other settings.
 
-    Floats that a step made, in lines and in what is ready, are not looked at: in half precision they may be infinite.
+    Floats that a step made in half precision are not looked at, nor is audio that is ready: they may be infinite.
 
     Args:
         state: as `StreamRows.state_dict` gives it.
@@ -26,16 +27,16 @@ def check_row(state: Any, step: Step, channels: int, lines: Sequence[Tensor], no
         out_unit: positions of the output a frame.
     """
     check_keys(state, "the row", {"seen", "missing", "end", "waiting", "ready", "lines"})
-    given = [(str(line.dtype), list(line.shape)) for line in state["lines"]]
-    own = [(str(line.dtype), list(line.shape[1:])) for line in lines]
-    if given != own:
-        raise ValueError(f"the state has the lines {given}, but this model with these settings has {own}")
-    for line in state["lines"]:
-        check_tensor(line, "lines", line.dtype, [-1] * line.ndim)
+    if not isinstance(state["lines"], list) or len(state["lines"]) != len(lines):
+        raise damaged(f"lines must be a list of {len(lines)} tensors, as this model with these settings has them")
     codes = step.model.config.codebook_size
-    for line in state["lines"]:
+    for index, (line, own) in enumerate(zip(state["lines"], lines, strict=True)):
+        name = f"lines[{index}]"
+        check_tensor(line, name, own.dtype, list(own.shape[1:]))
         if not line.is_floating_point():
-            check_codes(line, "lines", codes)
+            check_codes(line, name, codes)
+        elif line.dtype in (torch.float32, torch.float64):
+            check_finite(line, name)
     waiting, ready = state["waiting"], state["ready"]
     if waiting is not None:
         dtype = samples_dtype(step.dtype) if step.dtype.is_floating_point else step.dtype
@@ -62,7 +63,7 @@ def _check_counts(state: dict[str, Any], step: Step, waiting: int) -> None:
     for name, count in (("seen", seen), ("missing", missing), ("end", 0 if end is None else end)):
         check_count(name, count, step.origin if name == "seen" else 0)
     if (seen - step.origin) % (step.chunk or 1):
-        raise damaged(f"seen is {seen}, but must be {step.origin} and a multiple of {step.chunk}")
+        raise damaged(f"seen is {seen}, but must be {step.origin}, or a multiple of {step.chunk} more")
     if missing != (0 if end is None else max(0, seen - end)):
         raise damaged(f"missing is {missing}, but seen is {seen} and end {end}")
     if end and waiting != max(0, end - seen):

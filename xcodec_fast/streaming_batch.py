@@ -147,19 +147,20 @@ class StreamingXcodecBatch:
     def load_state_dict(self, state: dict[str, Any], rows: Sequence[int] | None = None) -> None:
         """Some rows, None for all, go on where the rows of `state` were.
 
-        Raises TypeError and ValueError where it is no such state, is damaged (audio that waits must be finite), or was
-        taken with other codebooks, other settings, or tensors of other shapes or another dtype; every row then stays as
-        it was. Other weights that leave all these as they are cannot be told.
+        Raises TypeError and ValueError where it is no such state, is damaged, or was taken with other codebooks, other
+        settings, or tensors of other shapes or another dtype; every row then stays as it was. What waits, and what is
+        kept in float32 or float64, must be finite. Other weights that leave all these as they are cannot be told.
         """
         rows_given = self._rows_given(state)
         if state["settings"] != (own := self._settings()):
             theirs = state["settings"]
-            differing = [key for key in own | theirs if own.get(key) != theirs.get(key)]
-            was, now = ({key: settings.get(key) for key in differing} for settings in (theirs, own))
+            differing = [key for key in own if own[key] != theirs[key]]
+            was, now = ({key: settings[key] for key in differing} for settings in (theirs, own))
             raise ValueError(f"the state was taken with {was}, but this stream has {now}")
         indices = self._indices(rows)
         if len(rows_given) != len(indices):
-            raise ValueError(f"the state has {counted(len(rows_given), 'row')}, but {len(indices)} are to be loaded")
+            has = counted(len(rows_given), "row")
+            raise ValueError(f"the state has {has}, but there are {len(indices)} to load it into")
         try:
             loads = [
                 self._encoder.loading(indices, [row["encoder"] for row in rows_given]),
@@ -179,6 +180,7 @@ class StreamingXcodecBatch:
         for key, kind in (("settings", dict), ("rows", list)):
             if not isinstance(state[key], kind):
                 raise TypeError(f"state[{key!r}] must be a {kind.__name__}, but is {kind_of(state[key])}")
+        check_keys(state["settings"], "settings", self._settings())
         for name, value in state["settings"].items():
             if not isinstance(value, str | int | float | None):
                 raise damaged(f"{name} is {kind_of(value)}, but must be a string, a number or None")
