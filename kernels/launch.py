@@ -45,7 +45,7 @@ class SearchBlocks(NamedTuple):
 
 
 def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> SearchBlocks:
-    """Blocks of `rvq_search.search` for N rows and codebooks of K entries of D values.
+    """Blocks of `rvq.search` for N rows and codebooks of K entries of D values.
 
     To 16 rows the codebook must come from memory as fast as it can, so it is spread over many small slices (at K = 1024
     128 of 8 entries, from 9 rows on 64 of 16) and summed as a tree: rows x entries x depth products are at most 8,192,

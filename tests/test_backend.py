@@ -126,7 +126,7 @@ def test_whole_models(pair, speech, launched, name):
         assert launched == []
         with backend("triton"):
             actual = outputs()
-    assert {"conv1d", "residual_unit", "rvq_search", "rvq_decode"} <= set(launched)
+    assert {"conv1d", "residual_unit", "rvq", "rvq_decode"} <= set(launched)
     assert torch.equal(actual[0], expected[0])
     assert torch.equal(actual[1], expected[1])
     assert_same_audio(expected[2], actual[2])

@@ -32,11 +32,9 @@ def residual_codes(x: Tensor, codebooks: Sequence[Tensor], stages: int | None = 
     Q is `stages`, or all codebooks for None and where it is more.
     """
     if uses_triton(x, *codebooks):
-        from xcodec_fast.kernels import rvq_search
+        from xcodec_fast.kernels import rvq
 
-        return rvq_search.search(
-            x.float(), derived(_stacked, *codebooks)[:stages], derived(_half_norms, *codebooks)[:stages]
-        )
+        return rvq.search(x.float(), derived(_stacked, *codebooks)[:stages], derived(_half_norms, *codebooks)[:stages])
     codes = []
     for codebook in codebooks[:stages]:
         if onednn.suits([codebook], x):

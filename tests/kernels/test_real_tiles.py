@@ -10,7 +10,7 @@ from xcodec_fast.kernels import conv1d, launch, layouts, residual_unit
 
 from .conftest import INTERPRETED, as_read
 from .test_residual_unit import _expected, _unit
-from .test_rvq_search import excess, make, search
+from .test_rvq import excess, make, search
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(INTERPRETED, reason="tiles of a GPU")]
 MODES = [("float16", "ieee"), ("bfloat16", "ieee")]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xcodec_fast.kernels import launch, rvq_search
+from xcodec_fast.kernels import launch, rvq
 from xcodec_fast.search import nearest_codes
 
 from .guards import MARGIN, Guards, between_nan
@@ -24,7 +24,7 @@ def half_norms(codebooks: Tensor) -> Tensor:
 
 
 def search(x: Tensor, codebooks: Tensor) -> Tensor:
-    return rvq_search.search(x, codebooks, half_norms(codebooks))
+    return rvq.search(x, codebooks, half_norms(codebooks))
 
 
 def naive(x: Tensor, codebooks: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ def test_rows_of_nan_and_inf_stay_in_the_codebook_and_leave_others_alone(path, o
 def test_more_rows_than_a_chunk(total, path, device, monkeypatch):
     x, codebooks = make(total, 24, 21, 3, device)
     expected = search(x, codebooks)
-    monkeypatch.setattr(rvq_search, "CHUNK", 8)
+    monkeypatch.setattr(rvq, "CHUNK", 8)
     with Guards() as guards:
         assert torch.equal(search(x, codebooks), expected)
     assert max(buffer.numel() - 2 * MARGIN for buffer in guards.buffers[1:]) <= 3 * 8 * 24
@@ -206,7 +206,7 @@ def test_search_refuses_other_dtypes(name, dtype, device):
     given = {"x": x, "codebooks": codebooks, "half_norms": half_norms(codebooks)}
     given[name] = given[name].to(dtype)
     with pytest.raises(TypeError, match=f"{name} is {dtype}"):
-        rvq_search.search(**given)
+        rvq.search(**given)
 
 
 @pytest.mark.parametrize(
@@ -222,15 +222,15 @@ def test_search_refuses_other_dtypes(name, dtype, device):
 def test_search_refuses_other_shapes(name, shape, message, device):
     given = {"x": (3, 24), "codebooks": (2, 21, 24), "half_norms": (2, 21), name: shape}
     with pytest.raises(ValueError, match=message):
-        rvq_search.search(**{key: torch.zeros(size, device=device) for key, size in given.items()})
+        rvq.search(**{key: torch.zeros(size, device=device) for key, size in given.items()})
 
 
 def test_empty_axes_and_mixed_devices_are_refused(device):
     for shape in ((0, 21, 24), (2, 0, 24), (2, 21, 0)):
         with pytest.raises(ValueError, match="is 0"):
-            rvq_search.search(torch.zeros(3, shape[2]), torch.zeros(shape), torch.zeros(shape[:2]))
+            rvq.search(torch.zeros(3, shape[2]), torch.zeros(shape), torch.zeros(shape[:2]))
     x, codebooks = make(3, 24, 21, 2, device)
     with pytest.raises(ValueError, match="codebooks is on meta"):
-        rvq_search.search(x, codebooks.to("meta"), half_norms(codebooks))
+        rvq.search(x, codebooks.to("meta"), half_norms(codebooks))
     with pytest.raises(ValueError, match="not on meta"):
-        rvq_search.search(x.to("meta"), codebooks.to("meta"), half_norms(codebooks).to("meta"))
+        rvq.search(x.to("meta"), codebooks.to("meta"), half_norms(codebooks).to("meta"))
