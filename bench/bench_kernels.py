@@ -75,7 +75,7 @@ pytestmark = pytest.mark.benchmark(timer=device_clock)
 
 
 @pytest.mark.parametrize(("rows", "cold"), SEARCHES)
-def test_rvq(benchmark, record_kernel, rows, cold):
+def test_rvq_search(benchmark, record_kernel, rows, cold):
     operation = _search()
     books = torch.stack(list(operation.codebooks))
     x = torch.randn(rows, books.shape[2], device=DEVICE)

@@ -127,8 +127,8 @@ def a_busy_batch(events: int, model: XcodecModel, clip: Tensor) -> Count:
         Count(f"{events:,} joins, resets, snapshots and ends in a batch of {_ROWS}: streams"),
         random.Random(2),
     )
-    batch = StreamingXcodecBatch(model, _ROWS, chunk_ms=80, lookahead_ms=20, left_context_ms=400)
     settings = StreamSettings(chunk_ms=80, lookahead_ms=20, left_context_ms=400)
+    batch = StreamingXcodecBatch(model, _ROWS, **vars(settings))
     rows: dict[int, tuple[Tensor, int, list[Tensor]]] = {}
     kept: list[tuple[tuple[Tensor, int, list[Tensor]], dict[str, Any]]] = []
     for event in range(events):

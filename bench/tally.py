@@ -24,9 +24,9 @@ class Count:
 
     def remember(self, step: int, steps: int) -> None:
         """Called after each of so many steps."""
-        if step <= steps // 10:
-            self.start = _resident_mb()
         self.end = _resident_mb()
+        if step <= steps // 10:
+            self.start = self.end
 
 
 def _resident_mb() -> float:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from xcodec_fast.whole import check_readable, written_whole
+from xcodec_fast.whole import check_readable, files_below, written_whole
 from xcodec_fast.words import counted
 
 # soundfile and soxr are imported where they are used: a machine that only encodes tensors may lack them.
@@ -186,7 +186,7 @@ def save_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
 
 def audio_files(folder: Path) -> list[Path]:
     """What is named like audio in a folder and those within. Raises FileNotFoundError where nothing is."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
+    found = files_below(folder, AUDIO_SUFFIXES)
     if not found:
         raise FileNotFoundError(f"{folder} holds no audio")
     return found

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from xcodec_fast.whole import check_writable
+from xcodec_fast.whole import check_writable, files_below
 from xcodec_fast.words import counted
 
 
@@ -66,11 +66,7 @@ def _into(path: Path, output_dir: Path, suffix: str, suffixes: Sequence[str]) ->
         return [(path, output_dir / path.with_suffix(suffix).name)]
     made = output_dir.resolve()
     within = path.resolve() in made.parents
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in suffixes and file.is_file() and not (within and made in file.resolve().parents)
-    )
+    found = [file for file in files_below(path, suffixes) if not (within and made in file.resolve().parents)]
     if not found:
         where = f" outside {output_dir}" if within else ""
         raise FileNotFoundError(f"{path} holds no input{where}: no file there ends in {', '.join(suffixes)}")

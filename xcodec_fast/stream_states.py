@@ -60,8 +60,10 @@ def check_row(state: Any, step: Step, channels: int, lines: Sequence[Tensor], no
 def _check_counts(state: dict[str, Any], step: Step, waiting: int) -> None:
     """waiting: frames."""
     seen, missing, end = state["seen"], state["missing"], state["end"]
-    for name, count in (("seen", seen), ("missing", missing), ("end", 0 if end is None else end)):
-        check_count(name, count, step.origin if name == "seen" else 0)
+    check_count("seen", seen, step.origin)
+    check_count("missing", missing, 0)
+    if end is not None:
+        check_count("end", end, 0)
     if (seen - step.origin) % (step.chunk or 1):
         raise damaged(f"seen is {seen}, but must be {step.origin}, or a multiple of {step.chunk} more")
     if missing != (0 if end is None else max(0, seen - end)):
