@@ -26,7 +26,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from xcodec_fast.kernels.launch import chip, conv_blocks
+from xcodec_fast.kernels.launch import FLOATS, chip, conv_blocks
 from xcodec_fast.kernels.pieces import activated, rounded_to_tf32
 from xcodec_fast.kernels.shapes import check_inputs
 from xcodec_fast.kernels.snake import snake_of
@@ -152,10 +152,10 @@ def conv1d(
     """
     check_inputs(
         "conv1d",
-        x=(x, "B T CI"),
+        x=(x, "B T CI", *FLOATS),
         weight=(weight, "CO KW CI"),
         bias=(bias, "CO"),
-        interval=(interval, "B 2"),
+        interval=(interval, "B 2", torch.int32),
         skip=(skip, "B TO CO"),
         alpha=(alpha, "CO"),
     )
@@ -185,10 +185,10 @@ def conv_transpose1d(
     channels = weight.shape[0] // stride
     check_inputs(
         "conv_transpose1d",
-        x=(x, "B T CI"),
+        x=(x, "B T CI", *FLOATS),
         weight=(weight, f"{stride * channels} 2 CI"),
         bias=(bias, str(channels)),
-        interval=(interval, "B 2"),
+        interval=(interval, "B 2", torch.int32),
         alpha=(alpha, str(channels)),
     )
     length = (x.shape[1] + 1) * stride - 2 * padding + output_padding

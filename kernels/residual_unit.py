@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from xcodec_fast.kernels.launch import chip, unit_blocks
+from xcodec_fast.kernels.launch import FLOATS, chip, unit_blocks
 from xcodec_fast.kernels.pieces import rounded_to_tf32
 from xcodec_fast.kernels.shapes import check_inputs
 from xcodec_fast.kernels.snake import snake_of
@@ -109,7 +109,7 @@ def residual_unit(
     """
     check_inputs(
         "residual_unit",
-        s=(s, "B T C"),
+        s=(s, "B T C", *FLOATS),
         x=(x, "B T C"),
         weight1=(weight1, "C KW C"),
         bias1=(bias1, "C"),
@@ -117,7 +117,7 @@ def residual_unit(
         weight2=(weight2, "C C"),
         bias2=(bias2, "C"),
         alpha=(alpha, "C"),
-        interval=(interval, "B 2"),
+        interval=(interval, "B 2", torch.int32),
     )
     (batch, positions, channels), taps = s.shape, weight1.shape[1]
     if channels not in (16, 32, 64, 128) or taps % 2 == 0 or positions < 1:

@@ -36,7 +36,7 @@ import triton.language as tl
 from torch import Tensor
 
 from xcodec_fast.kernels import launch
-from xcodec_fast.kernels.shapes import check_shapes
+from xcodec_fast.kernels.shapes import check_inputs
 
 # Rows searched at once: bounds the residuals at 256 MB and the keys at 16 MB (D = K = 1024, Q = 8).
 CHUNK = 32768
@@ -161,12 +161,9 @@ def search(x: Tensor, codebooks: Tensor, half_norms: Tensor) -> Tensor:
     """The codes of every stage. Whatever the input, they are in [0, K).
 
     x: `[N, D]`; codebooks: `[Q, K, D]`; half_norms, |E|^2 / 2: `[Q, K]`; all float32 -> codes `[N, Q]`, int64.
+    Raises as `shapes.check_inputs` and `launch.chip` do.
     """
-    check_shapes("search", x=(x, "N D"), codebooks=(codebooks, "Q K D"), half_norms=(half_norms, "Q K"))
-    for name, tensor in (("x", x), ("codebooks", codebooks), ("half_norms", half_norms)):
-        if tensor.dtype != torch.float32:
-            raise TypeError(f"search compares distances in float32: {name} is {tensor.dtype}")
-    x, codebooks, half_norms = x.contiguous(), codebooks.contiguous(), half_norms.contiguous()
+    check_inputs("search", x=(x, "N D", torch.float32), codebooks=(codebooks, "Q K D"), half_norms=(half_norms, "Q K"))
     (total, dim), (stages, entries, _) = x.shape, codebooks.shape
     codes = torch.empty((total, stages), dtype=torch.int64, device=x.device)
     if total == 0:

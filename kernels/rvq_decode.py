@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from xcodec_fast.kernels import launch
-from xcodec_fast.kernels.shapes import check_shapes
+from xcodec_fast.kernels.shapes import check_inputs
 
 
 @triton.jit(do_not_specialize=["n"])
@@ -55,18 +55,14 @@ def decode(codes: Tensor, tables: Tensor, bias: Tensor | None = None) -> Tensor:
     """The sum of the codes' table rows, and the bias, summed in float32. A code outside [0, K) gives a row of NaN.
 
     codes: `[N, Q]`, int64; tables: `[Q, K, C]`, float32, float16 or bfloat16; bias: `[C]` of the same dtype ->
-    `[N, C]`, in the tables' dtype.
+    `[N, C]`, in the tables' dtype. Raises as `shapes.check_inputs` and `launch.chip` do.
     """
-    check_shapes("decode", codes=(codes, "N Q"), tables=(tables, "Q K C"))
-    if codes.dtype != torch.int64:
-        raise TypeError(f"decode takes codes as int64, not {codes.dtype}")
-    if tables.dtype not in launch.FLOATS:
-        raise TypeError(f"decode takes tables in float32, float16 or bfloat16, not {tables.dtype}")
-    if bias is not None:
-        check_shapes("decode", tables=(tables, "Q K C"), bias=(bias, "C"))
-        if bias.dtype != tables.dtype:
-            raise TypeError(f"decode takes a bias of the tables' dtype {tables.dtype}, not {bias.dtype}")
-    codes, tables = codes.contiguous(), tables.contiguous()
+    check_inputs(
+        "decode",
+        codes=(codes, "N Q", torch.int64),
+        tables=(tables, "Q K C", *launch.FLOATS),
+        bias=(bias, "C", tables.dtype),
+    )
     (total, stages), (_, entries, channels) = codes.shape, tables.shape
     out = torch.empty((total, channels), dtype=tables.dtype, device=codes.device)
     if total == 0:
@@ -77,7 +73,7 @@ def decode(codes: Tensor, tables: Tensor, bias: Tensor | None = None) -> Tensor:
         _decode[(triton.cdiv(total, blocks.rows), triton.cdiv(channels, blocks.channels))](
             codes,
             tables,
-            tables if bias is None else bias.contiguous(),
+            bias,
             out,
             total,
             Q=stages,

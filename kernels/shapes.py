@@ -5,46 +5,41 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xcodec_fast.kernels.launch import FLOATS
-
 _MAY_BE_0 = ("B", "N", "T")
 
+Given = tuple[Tensor | None, str, *tuple[torch.dtype, ...]]  # a tensor, the names of its sizes, the types it may have
 
-def check_shapes(function: str, **arguments: tuple[Tensor, str]) -> None:
-    """Raise ValueError unless all tensors are on one device and have the named sizes, the same name the same size.
 
-    A name that is a number stands for that size.
+def check_inputs(function: str, **arguments: Given) -> None:
+    """Raise ValueError unless all tensors are contiguous, of a type of theirs, on one device, and as large as named.
+
+    The same name is the same size, and a name that is a number stands for that size. Of no types, the first tensor's
+    is meant. None is left out.
     """
+    given = {name: (tensor, names, types) for name, (tensor, names, *types) in arguments.items() if tensor is not None}
+    first = next(iter(given.values()))[0]
+    for name, (tensor, _, types) in given.items():
+        if not tensor.is_contiguous():
+            strides = f"{list(tensor.shape)} has the strides {tensor.stride()}"
+            raise ValueError(f"{function}: {name} {strides}, but must be contiguous")
+        expected = types or [first.dtype]
+        if tensor.dtype not in expected:
+            raise ValueError(f"{function}: {name} is {tensor.dtype}, but must be {' or '.join(map(str, expected))}")
+        if tensor.device != first.device:
+            raise ValueError(f"{function}: {name} is on {tensor.device}, the others on {first.device}")
     sizes: dict[str, int] = {}
-    device = next(iter(arguments.values()))[0].device
-    for name, (tensor, names) in arguments.items():
-        expected = names.split()
-        fits = tensor.dim() == len(expected) and all(
-            sizes.setdefault(axis, int(axis) if axis.isdigit() else size) == size
-            for axis, size in zip(expected, tensor.shape, strict=True)
-        )
-        if not fits:
-            known = ", ".join(f"{axis} = {size}" for axis, size in sizes.items() if not axis.isdigit())
-            raise ValueError(f"{function}: {name} is [{', '.join(expected)}] ({known}), not {list(tensor.shape)}")
-        if tensor.device != device:
-            raise ValueError(f"{function}: {name} is on {tensor.device}, the others on {device}")
+    for name, (tensor, names, _) in given.items():
+        _check_sizes(function, name, tensor, names.split(), sizes)
     for axis, size in sizes.items():
         if size == 0 and axis not in _MAY_BE_0:
             raise ValueError(f"{function}: {axis} is 0")
 
 
-def check_inputs(function: str, **arguments: tuple[Tensor | None, str]) -> None:
-    """Raise ValueError as `check_shapes`, on a tensor that is not contiguous, and on another type than the first's.
-
-    The first is of `FLOATS`, an `interval` of int32.
-    """
-    given = {name: (tensor, names) for name, (tensor, names) in arguments.items() if tensor is not None}
-    first = next(iter(given.values()))[0]
-    for name, (tensor, _) in given.items():
-        if not tensor.is_contiguous():
-            strides = f"{list(tensor.shape)} has the strides {tensor.stride()}"
-            raise ValueError(f"{function}: {name} {strides}, but must be contiguous")
-        expected = (torch.int32,) if name == "interval" else FLOATS if tensor is first else (first.dtype,)
-        if tensor.dtype not in expected:
-            raise ValueError(f"{function}: {name} is {tensor.dtype}, but must be {' or '.join(map(str, expected))}")
-    check_shapes(function, **given)
+def _check_sizes(function: str, name: str, tensor: Tensor, axes: list[str], sizes: dict[str, int]) -> None:
+    fits = tensor.dim() == len(axes) and all(
+        sizes.setdefault(axis, int(axis) if axis.isdigit() else size) == size
+        for axis, size in zip(axes, tensor.shape, strict=True)
+    )
+    if not fits:
+        known = ", ".join(f"{axis} = {size}" for axis, size in sizes.items() if not axis.isdigit())
+        raise ValueError(f"{function}: {name} is [{', '.join(axes)}] ({known}), not {list(tensor.shape)}")

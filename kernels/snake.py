@@ -55,7 +55,7 @@ def _snake(x, alpha, y, N, C: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.con
 
 def snake(x: Tensor, alpha: Tensor) -> Tensor:
     """`[B, T, C]`, alpha `[C]` -> `[B, T, C]`. Raises as `shapes.check_inputs` and `launch.chip` do."""
-    check_inputs("snake", x=(x, "B T C"), alpha=(alpha, "C"))
+    check_inputs("snake", x=(x, "B T C", *launch.FLOATS), alpha=(alpha, "C"))
     launch.chip(x.device)  # raises where no kernel runs; the blocks are the same on every chip
     y = torch.empty_like(x)
     rows, channels = x.shape[0] * x.shape[1], x.shape[2]

@@ -34,7 +34,8 @@ def residual_codes(x: Tensor, codebooks: Sequence[Tensor], stages: int | None = 
     if uses_triton(x, *codebooks):
         from xcodec_fast.kernels import rvq
 
-        return rvq.search(x.float(), derived(_stacked, *codebooks)[:stages], derived(_half_norms, *codebooks)[:stages])
+        tables = (derived(prepare, *codebooks)[:stages] for prepare in (_stacked, _half_norms))
+        return rvq.search(x.float().contiguous(), *tables)
     codes = []
     for codebook in codebooks[:stages]:
         if onednn.suits([codebook], x):
@@ -67,7 +68,7 @@ def projected_sum(codes: Tensor, codebooks: Sequence[Tensor], projection: Any) -
     def kernels(weight: Tensor, bias: Tensor | None, *codebooks: Tensor) -> Tensor:
         from xcodec_fast.kernels import rvq_decode
 
-        return rvq_decode.decode(codes, derived(_tables, weight, *codebooks)[: codes.shape[1]], bias)
+        return rvq_decode.decode(codes.contiguous(), derived(_tables, weight, *codebooks)[: codes.shape[1]], bias)
 
     def formula(weight: Tensor, bias: Tensor | None, *codebooks: Tensor) -> Tensor:
         return F.linear(summed(codes, codebooks), weight, bias)

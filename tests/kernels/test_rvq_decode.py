@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from xcodec_fast import backend
 from xcodec_fast.kernels import rvq_decode
+from xcodec_fast.search import projected_sum
 
 from .guards import between_nan
 
@@ -36,10 +38,14 @@ def test_decode_sums_the_entries(dtype, rows, channels, entries, stages, order, 
     assert len(guards.buffers) == 2
 
 
-def test_decode_takes_layouts_that_are_not_contiguous(device):
+def test_layouts_that_are_not_contiguous(device):
     codes, tables = torch.randint(0, 21, (18, 3), device=device), torch.randn(3, 21, 10, device=device)
-    expected = rvq_decode.decode(codes, tables)
-    assert torch.equal(rvq_decode.decode(codes.t().contiguous().t(), tables.mT.contiguous().mT), expected)
+    with pytest.raises(ValueError, match=r"decode: codes \[18, 3\] has the strides \(1, 18\), but must be contiguous"):
+        rvq_decode.decode(codes.t().contiguous().t(), tables)
+    with backend("triton"):
+        projection = torch.nn.Linear(10, 6, device=device)
+        expected = projected_sum(codes, list(tables), projection)
+        assert torch.equal(projected_sum(codes.t().contiguous().t(), list(tables), projection), expected)
 
 
 def test_decode_marks_the_rows_of_unknown_codes(device):
@@ -52,11 +58,11 @@ def test_decode_marks_the_rows_of_unknown_codes(device):
 
 def test_decode_refuses(device):
     codes, tables = torch.zeros(3, 2, dtype=torch.int64, device=device), torch.zeros(2, 21, 12, device=device)
-    with pytest.raises(TypeError, match=r"int64, not torch\.int32"):
+    with pytest.raises(ValueError, match=r"codes is torch\.int32, but must be torch\.int64"):
         rvq_decode.decode(codes.int(), tables)
-    with pytest.raises(TypeError, match=r"not torch\.float64"):
+    with pytest.raises(ValueError, match=r"tables is torch\.float64, but must be torch\.float32 or "):
         rvq_decode.decode(codes, tables.double())
-    with pytest.raises(TypeError, match=r"dtype torch\.float32, not torch\.float16"):
+    with pytest.raises(ValueError, match=r"bias is torch\.float16, but must be torch\.float32"):
         rvq_decode.decode(codes, tables, torch.zeros(12, device=device).half())
     with pytest.raises(ValueError, match=r"tables is \[Q, K, C\] \(N = 3, Q = 2\), not \[3, 21, 12\]"):
         rvq_decode.decode(codes, tables[[0, 0, 1]])
