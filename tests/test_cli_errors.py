@@ -126,7 +126,7 @@ def test_stereo_needs_mono(run, tone):
     file = tone(channels=2)
     for command in ("encode", "roundtrip"):
         output = "a.xcodec" if command == "encode" else "a.wav"
-        refused(run(command, file, output), "in.wav has 2 channels", "mix them down by --mono\n")
+        refused(run(command, file, output), "in.wav has 2 channels", "mix them down by mono=True (--mono)\n")
         assert not os.path.exists(output)
         ok(run(command, file, output, "--mono"))
 

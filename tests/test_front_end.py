@@ -13,7 +13,6 @@ from .pairs import CONFIGS
 
 @pytest.fixture(params=sorted(CONFIGS))
 def front_end_of(request):
-    torch.manual_seed(0)
     return FrontEnd(XcodecConfig.from_dict(CONFIGS[request.param]).semantic_model_config)
 
 

@@ -10,7 +10,6 @@ pytestmark = pytest.mark.skipif(not onednn._has(torch.float32), reason="this PyT
 
 
 def _codebooks(stages=3, size=40, dim=24):
-    torch.manual_seed(0)
     return [torch.randn(size, dim) / 2**stage for stage in range(stages)]
 
 
@@ -49,7 +48,6 @@ def test_a_changed_codebook_is_searched_as_it_is_now():
 
 def test_entries_of_long_norms_that_lie_close():
     """Where the norms' rounding would decide: oneDNN's are rounded once."""
-    torch.manual_seed(0)
     codebook = 100 + 0.01 * torch.randn(40, 24)
     with torch.no_grad():
         found = residual_codes(codebook, [codebook])[:, 0]

@@ -76,7 +76,7 @@ class AudioReader:
         self.expected = self._file.frames * sample_rate // self.file_rate if 0 < self._file.frames < 1 << 40 else 0
         problem = ""
         if self.file_channels > 1 and not mono:
-            problem = f"has {self.file_channels} channels, but the codec is mono: mix them down by mono=True"
+            problem = f"has {self.file_channels} channels, but the codec is mono: mix them down by mono=True (--mono)"
         if not 1 <= self.file_rate <= HIGHEST_RATE:
             problem = f"has a sample rate of {self.file_rate} Hz, but it must be in 1..{HIGHEST_RATE}"
         if problem:

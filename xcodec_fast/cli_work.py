@@ -132,7 +132,6 @@ def each_file(pairs: Sequence[tuple[Path, Path]], work: Callable[[Path, Path, On
 def as_line(error: BaseException, source: Path | None = None) -> str:
     """An error, met with a file, as the line that a user reads."""
     text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-    text = text.replace("mono=True", "--mono")
     if not isinstance(error, OSError | ValueError | FloatingPointError):  # not one of our own words
         text = f"{type(error).__name__}: {text}"
     if source is not None and str(source) not in text:

@@ -14,7 +14,6 @@ from .conftest import SMALL
 
 @pytest.fixture
 def quantizer():
-    torch.manual_seed(0)
     return ResidualVectorQuantizer(XcodecConfig.from_dict(SMALL))
 
 
