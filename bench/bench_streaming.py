@@ -21,7 +21,7 @@ from xcodec_fast import StreamingXcodecBatch
 from .contenders import Models, seconds_of
 from .timing import GPU, INTERPRETED, assert_same_audio, assert_same_codes, precision_set, three_digits
 
-ROUNDS = 200 if GPU else 1 if INTERPRETED else 21
+ROUNDS = 200 if GPU else 1 if INTERPRETED else 101
 CONTEXT_MS = 1000
 HOP = 320
 # On 2 CPU cores, one stream of the full-size model is about what they carry.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def instructions() -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
+@cache
 def commit() -> str:
-    """XCODEC_FAST_COMMIT names it where there is no repository."""
+    """That of the first call, before results are written; XCODEC_FAST_COMMIT names it where there is no repository."""
     try:
         command = ["git", "describe", "--always", "--dirty"]
         result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)

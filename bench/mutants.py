@@ -35,11 +35,19 @@ _STREAM = (
     "test_twin",
 )
 TARGETS = {
-    "windows": ("test_streaming_encode", "test_streaming_faults", "test_transcode", "test_usage"),
+    "windows": ("test_windows", "test_streaming_encode", "test_streaming_faults", "test_transcode", "test_usage"),
     "container_xcodec": _FILES,
     "bits": _FILES,
-    "codes_info": _FILES,
-    "quantizer": ("test_search", "test_plain", "test_clients", "test_errors", "test_config", "test_outputs"),
+    "codes_info": ("test_codes_info", *_FILES),
+    "quantizer": (
+        "test_quantizer",
+        "test_search",
+        "test_plain",
+        "test_clients",
+        "test_errors",
+        "test_config",
+        "test_outputs",
+    ),
     "intervals": _UNEQUAL,
     "rows": _UNEQUAL,
     "frames": _UNEQUAL,
