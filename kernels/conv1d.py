@@ -148,7 +148,8 @@ def conv1d(
         keep_y: False where only activation(y) is wanted.
         precision: of float32, "tf32" (weight rounded already), "tf32x3" or "ieee".
 
-    Raises as `shapes.check_inputs` does, and ValueError where there is no output.
+    Raises as `shapes.check_inputs` and `launch.chip` do, and ValueError on another activation or length of `skip`, and
+    where there is no output.
     """
     check_inputs(
         "conv1d",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 import triton
+from triton import cdiv, next_power_of_2
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -44,7 +45,7 @@ class SearchBlocks(NamedTuple):
     precision: str
 
 
-def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> SearchBlocks:
+def search_blocks(rows: int, entries: int, dim: int, chip: Chip) -> SearchBlocks:
     """Blocks of `rvq.search` for N rows and codebooks of K entries of D values.
 
     To 16 rows the codebook must come from memory as fast as it can, so it is spread over many small slices (at K = 1024
@@ -56,17 +57,17 @@ def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> SearchBlocks:
     `keys`: partial minima of a row read at once by the next stage; rows x keys is at most 2,048, 32 registers.
     """
     if rows <= 16:
-        height = triton.next_power_of_2(rows)
+        height = next_power_of_2(rows)
         width = 8 if rows <= 8 else 16
         # In the interpreter a program costs more than what it computes.
         widest, most = (256, 8) if chip.backend == "interpreter" else (64, 128)
-        while width < widest and triton.cdiv(entries, width) > most:
+        while width < widest and cdiv(entries, width) > most:
             width *= 2
-        depth = min(8192 // (height * width), triton.next_power_of_2(dim))
+        depth = min(8192 // (height * width), next_power_of_2(dim))
         buffers = 1
         if chip.backend == "cuda":
             block = 4 * depth * (2 * height + width)  # bytes: the residual, what is subtracted from it, the entries
-            buffers = min(8, triton.cdiv(dim, depth), 1 + 98304 // block)
+            buffers = min(8, cdiv(dim, depth), 1 + 98304 // block)
         return SearchBlocks(height, width, depth, False, _keys(height, entries, width), 4, buffers, "")
     precision = "tf32x3" if chip.backend == "cuda" else "ieee"  # gfx942 rejects tf32x3
     side, warps = 64, 4
@@ -77,7 +78,7 @@ def rvq_search(rows: int, entries: int, dim: int, chip: Chip) -> SearchBlocks:
 
 
 def _keys(rows: int, entries: int, width: int) -> int:
-    return min(triton.next_power_of_2(triton.cdiv(entries, width)), 2048 // rows)
+    return min(next_power_of_2(cdiv(entries, width)), 2048 // rows)
 
 
 class DecodeBlocks(NamedTuple):
@@ -88,13 +89,13 @@ class DecodeBlocks(NamedTuple):
     warps: int
 
 
-def rvq_decode(rows: int, channels: int) -> DecodeBlocks:
+def decode_blocks(rows: int, channels: int) -> DecodeBlocks:
     """Blocks of `rvq_decode.decode`, which waits for memory alone.
 
     From 128 channels on up to 1,024 sums a program, with fewer up to 8 rows; each thread with up to 8 of a table.
     """
-    width = min(triton.next_power_of_2(channels), 256)
-    return DecodeBlocks(min(1024 // width, triton.next_power_of_2(rows), 8), width, 4)
+    width = min(next_power_of_2(channels), 256)
+    return DecodeBlocks(min(1024 // width, next_power_of_2(rows), 8), width, 4)
 
 
 class Blocks(NamedTuple):
@@ -116,17 +117,17 @@ def conv_blocks(
     fill 132 processors, so few rows get narrow tiles; and no tile has two clips, so short ones get low tiles.
     """
     if chip.backend == "interpreter":  # where a program costs more than what it computes
-        return Blocks(min(2048, _power_of_two(rows)), min(128, max(16, _power_of_two(columns))), 64, 1, 1)
+        return Blocks(min(2048, next_power_of_2(rows)), min(128, max(16, next_power_of_2(columns))), 64, 1, 1)
     # Three TF32 products, or float32 on plain cores, take the registers of twice the columns.
     widest = 128 if dtype != torch.float32 or precision == "tf32" else 64
-    width = min(widest, max(16, _power_of_two(columns)))
+    width = min(widest, max(16, next_power_of_2(columns)))
     height = _height(rows)
-    while batch * _tiles(rows, height) * _tiles(columns, width) < 132 and (height > 64 or width > 32):
+    while batch * cdiv(rows, height) * cdiv(columns, width) < 132 and (height > 64 or width > 32):
         if height > 64:
             height //= 2
         else:
             width //= 2
-    inner = min(_inner(dtype, chip), max(16, _power_of_two(channels)))
+    inner = min(_inner(dtype, chip), max(16, next_power_of_2(channels)))
     # In float32, 4 warps spill: on sm_80 83 times in 128 x 64 (three TF32 products), on sm_89 6 times in 64 x 128.
     crowded = dtype == torch.float32 and _operands_in_registers(chip)
     return Blocks(height, width, inner, 3, 8 if height * width >= 128 * (64 if crowded else 128) else 4)
@@ -135,9 +136,9 @@ def conv_blocks(
 def unit_blocks(batch: int, rows: int, channels: int, dtype: torch.dtype, precision: str, chip: Chip) -> Blocks:
     """Tiles of the whole residual unit, which hold all `channels`; `columns` are those of the second product."""
     if chip.backend == "interpreter":
-        return Blocks(min(2048, _power_of_two(rows)), channels, channels, 1, 1)
+        return Blocks(min(2048, next_power_of_2(rows)), channels, channels, 1, 1)
     height = _height(rows) if precision == "tf32" or dtype != torch.float32 else 64
-    if batch * _tiles(rows, height) < 132:
+    if batch * cdiv(rows, height) < 132:
         height = 64
     inner = min(channels, _inner(dtype, chip))
     # sm_80 spills 64 times in 32 columns of 128 channels.
@@ -162,13 +163,5 @@ def _operands_in_registers(chip: Chip) -> bool:
 
 def snake_block(channels: int) -> tuple[int, int]:
     """Rows and channels of a program: 1,024 elements, 8 a thread of 4 warps."""
-    width = min(1024, _power_of_two(channels))
+    width = min(1024, next_power_of_2(channels))
     return 1024 // width, width
-
-
-def _tiles(size: int, block: int) -> int:
-    return -(-size // block)
-
-
-def _power_of_two(size: int) -> int:
-    return 1 << (size - 1).bit_length()

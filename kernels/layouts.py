@@ -1,9 +1,11 @@
-"""Weights as the convolution kernels read them. Without Triton: the CPU reads two taps too."""
+"""Weights as the convolution kernels read them, and the widths that one takes. Without Triton: the CPU reads it too."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+UNIT_CHANNELS = (16, 32, 64, 128)  # of the residual units that one launch computes whole
 
 
 def by_taps(weight: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from xcodec_fast.kernels.launch import FLOATS, chip, unit_blocks
+from xcodec_fast.kernels.layouts import UNIT_CHANNELS
 from xcodec_fast.kernels.pieces import rounded_to_tf32
 from xcodec_fast.kernels.shapes import check_inputs
 from xcodec_fast.kernels.snake import snake_of
@@ -105,7 +106,7 @@ def residual_unit(
     """s, x `[B, T, C]`, weight1 `[C, KW, C]`, weight2 `[C, C]` -> y or None, s'.
 
     C is 16, 32, 64 or 128, KW odd, T at least 1; interval, keep_y and precision as in `conv1d`. Raises as
-    `shapes.check_inputs` does, and ValueError on other C, KW and T.
+    `shapes.check_inputs` and `launch.chip` do, and ValueError on other C, KW and T.
     """
     check_inputs(
         "residual_unit",
@@ -120,7 +121,7 @@ def residual_unit(
         interval=(interval, "B 2", torch.int32),
     )
     (batch, positions, channels), taps = s.shape, weight1.shape[1]
-    if channels not in (16, 32, 64, 128) or taps % 2 == 0 or positions < 1:
+    if channels not in UNIT_CHANNELS or taps % 2 == 0 or positions < 1:
         raise ValueError(f"residual_unit: no kernel for C = {channels}, KW = {taps}, T = {positions}")
     y = torch.empty_like(s) if keep_y else None
     s_next = torch.empty_like(s)

@@ -168,7 +168,7 @@ def search(x: Tensor, codebooks: Tensor, half_norms: Tensor) -> Tensor:
     codes = torch.empty((total, stages), dtype=torch.int64, device=x.device)
     if total == 0:
         return codes
-    blocks = launch.rvq_search(min(total, CHUNK), entries, dim, launch.chip(x.device))
+    blocks = launch.search_blocks(min(total, CHUNK), entries, dim, launch.chip(x.device))
     slices = triton.cdiv(entries, blocks.entries)
     residuals = torch.empty((2, min(total, CHUNK), dim), dtype=torch.float32, device=x.device)
     keys = torch.empty((stages, min(total, CHUNK), slices), dtype=torch.int64, device=x.device)

@@ -68,7 +68,7 @@ def decode(codes: Tensor, tables: Tensor, bias: Tensor | None = None) -> Tensor:
     if total == 0:
         return out
     launch.chip(codes.device)  # raises where no kernel runs; the blocks are the same on every chip
-    blocks = launch.rvq_decode(total, channels)
+    blocks = launch.decode_blocks(total, channels)
     with torch.cuda.device_of(codes):
         _decode[(triton.cdiv(total, blocks.rows), triton.cdiv(channels, blocks.channels))](
             codes,

@@ -1,10 +1,12 @@
 """How audio is cut to be encoded: every frame once, and the steps of a stream ending with windows."""
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xcodec_fast.windows import Window, Windows
+from xcodec_fast.windows import StreamSettings, Window, Windows
 
 WINDOWS = {"chunk": st.integers(1, 9), "left": st.integers(0, 12), "lookahead": st.integers(0, 12)}
 
@@ -26,6 +28,11 @@ def test_windows_cover_every_frame_once(chunk, left, lookahead, frames):
 def test_windows_that_cannot_be(fields):
     with pytest.raises(ValueError, match="frames, but must be an integer in"):
         Windows(*fields)
+
+
+def test_a_duration_beyond_all_bounds_is_named_as_it_was_given():
+    with pytest.raises(ValueError, match=r"left_context_ms is 1\d+\.0 ms, but must be below 2\^32 frames of 20 ms"):
+        StreamSettings(left_context_ms=1e11).windows(Fraction(20))
 
 
 @given(**WINDOWS, n=st.integers(0, 9))

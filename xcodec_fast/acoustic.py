@@ -36,9 +36,7 @@ class EncoderBlock(nn.Module):
     def units(self) -> tuple[ResidualUnit, ...]:
         return self.res_unit1, self.res_unit2, self.res_unit3
 
-    def forward(
-        self, x: Tensor, s: Tensor, then: Snake1d, way: Way, keep_y: bool, consumes: bool = False
-    ) -> tuple[Any, Any]:
+    def forward(self, x: Tensor, s: Tensor, then: Snake1d, way: Way, keep_y: bool, consumes: bool) -> tuple[Any, Any]:
         """consumes: whether s may be overwritten."""
         s = through_units(self.units, x, s, self.snake1, way, consumes)
         return way.conv(s, self.conv1, then=then.alpha, keep_y=keep_y)

@@ -94,7 +94,8 @@ def check_codes(codes: Any, stages: int, device: torch.device, fewest: int = 1, 
         allowed = ", ".join(map(str, _CODE_DTYPES))
         raise ValueError(f"{name} is {codes.dtype}, but must be integers, of {allowed}")
     if 0 in shape[:2] or shape[2] < fewest:
-        raise ValueError(f"{name} must hold at least one clip, stage and frame, but has the shape {shape}")
+        what = "clip, stage and frame" if fewest else "clip and stage"
+        raise ValueError(f"{name} must hold at least one {what}, but has the shape {shape}")
     if shape[1] > stages:
         raise ValueError(f"{name} has {shape[1]} stages, but the model has {stages}")
     if codes.device != device:

@@ -241,7 +241,7 @@ def residual_unit(
 
 def _is_whole(conv1: Any, conv2: Any, channels: int) -> bool:
     """Whether the kernel of the residual unit computes these layers: biased, of `channels`, the second 1 x 1."""
-    if channels not in (16, 32, 64, 128) or not (_has_kernel(conv1) and _has_kernel(conv2)):
+    if channels not in layouts.UNIT_CHANNELS or not (_has_kernel(conv1) and _has_kernel(conv2)):
         return False
     (taps,), (dilation,) = conv1.kernel_size, conv1.dilation
     same = taps % 2 == 1 and conv1.stride == (1,) and conv1.padding == (dilation * (taps // 2),)

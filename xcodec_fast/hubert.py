@@ -13,14 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec_fast import onednn
 from xcodec_fast.config import HubertConfig, SemanticConfig
 from xcodec_fast.derived import derived
 from xcodec_fast.front_end import FrontEnd
 from xcodec_fast.intervals import Interval, keep
 from xcodec_fast.linears import linear, projections
-from xcodec_fast.plain import is_plain
-from xcodec_fast.semantic_functional import ACTIVATIONS
+from xcodec_fast.semantic_functional import ACTIVATIONS, grouped_conv1d
 
 
 class FeatureProjection(nn.Module):
@@ -79,11 +77,7 @@ class PositionalConv(nn.Module):
         if (norm := self.batch_norm) is not None:  # its running statistics in every mode
             y = F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
         y = keep(y, interval)
-        conv, weight = self.conv, self._weight()
-        if is_plain(conv) and onednn.suits((weight, conv.bias), y):
-            y = onednn.conv1d(y, weight, conv.bias, padding=conv.padding[0], groups=conv.groups)
-        else:
-            y = F.conv1d(y, weight, conv.bias, padding=conv.padding, groups=conv.groups)
+        y = grouped_conv1d(y, self.conv, self._weight())
         return self.activation(y[..., :frames]).transpose(1, 2)
 
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from xcodec_fast.functional import Then, conv1d
-from xcodec_fast.intervals import Interval
+from xcodec_fast.intervals import Interval, inputs_of
 
 Extent = tuple[int, int]  # left and right, in positions
 
@@ -71,7 +71,7 @@ class Walk:
         valid: Tensor,
         active: Tensor | None,
         masked: bool,
-        extents: Sequence[Extent] | None = None,
+        extents: Sequence[Extent] | None,
     ) -> None:
         self.frames, self.rate = frames, rate
         self.left = self.right = 0
@@ -172,5 +172,5 @@ def _joined(a: Tensor, b: Tensor) -> Tensor:
 
 def inputs_read(conv: nn.Conv1d, left: int, right: int) -> tuple[int, int]:
     """The extent of the inputs that outputs of an extent read."""
-    stride, padding, reach = conv.stride[0], int(conv.padding[0]), (conv.kernel_size[0] - 1) * conv.dilation[0]
-    return left * stride + padding, right * stride + stride + padding - reach - 1
+    first, last = inputs_of(-left, -right - 1, conv)
+    return -first, -last - 1

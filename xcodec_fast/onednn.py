@@ -29,7 +29,7 @@ _NO_ACTIVATION: tuple[Any, ...] = ("none", [], "")
 def suits(weights: Iterable[Tensor | None], *inputs: Tensor | None) -> bool:
     """Whether oneDNN takes an operation on these: on a CPU, of one type that it has, and without a gradient.
 
-    Not within `backend("torch")`, nor where nothing that is packed could be kept: for weights made in inference mode.
+    Not where a backend is forced, nor where nothing that is packed could be kept: for weights made in inference mode.
     """
     if torch.compiler.is_compiling():
         return False

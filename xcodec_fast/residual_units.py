@@ -31,7 +31,10 @@ class Snake1d(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """x + conv1(snake(conv7(snake1(x)))), the seven taps dilated. x and s = snake1(x), `[B, C, T]` -> the next two."""
+    """x + conv2(snake2(conv1(snake1(x)))), the seven taps of conv1 dilated.
+
+    x and s = snake1(x), `[B, C, T]` -> the next two.
+    """
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -40,8 +43,8 @@ class ResidualUnit(nn.Module):
         self.snake2 = Snake1d(channels)
         self.conv2 = nn.Conv1d(channels, channels, 1)
 
-    def forward(self, x: Tensor, s: Tensor, then: Snake1d, way: Way, keep_x: bool = True) -> tuple[Any, Tensor]:
-        return way.residual_unit(x, s, self.conv1, self.snake2.alpha, self.conv2, then.alpha, keep_x)
+    def forward(self, x: Tensor, s: Tensor, then: Snake1d, way: Way, keep_y: bool = True) -> tuple[Any, Tensor]:
+        return way.residual_unit(x, s, self.conv1, self.snake2.alpha, self.conv2, then.alpha, keep_y)
 
 
 def through_units(
@@ -59,7 +62,7 @@ def through_units(
 def _one_by_one(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way) -> Tensor:
     for unit, following in pairwise(units):
         x, s = unit(x, s, following.snake1, way)
-    return units[-1](x, s, then, way, keep_x=False)[1]
+    return units[-1](x, s, then, way, keep_y=False)[1]
 
 
 def _in_blocks(units: tuple[ResidualUnit, ...], x: Tensor, s: Tensor, then: Snake1d, way: Way, made: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ def _stacked(*codebooks: Tensor) -> Tensor:
 
 
 def _half_norms(*codebooks: Tensor) -> Tensor:
-    # In float64: where the residual is short against the entries, float32's rounding of |E|^2 would decide.
+    # In float64: where the residual is short against the entries, float32's rounding of |E|^2 would decide. Not so in
+    # `nearest_codes`, which runs on any device, and MPS has no float64.
     return (torch.stack(codebooks).double().square().sum(-1) / 2).float()
 
 

@@ -20,7 +20,7 @@ def semantic_model(config: HubertConfig | WavLMConfig) -> SemanticModel:
 
 
 class SemanticResidualUnit(nn.Module):
-    """x + conv1(elu(conv(elu(x)))), without biases.
+    """x + conv2(elu(conv1(elu(x)))), without biases.
 
     x and its elu, `[B, C, F]` -> y, and its elu unless it is the last.
     """
@@ -31,7 +31,7 @@ class SemanticResidualUnit(nn.Module):
         self.conv1 = nn.Conv1d(channels, channels, kernel, padding=padding, dilation=dilation, bias=False)
         self.conv2 = nn.Conv1d(channels, channels, 1, bias=False)
 
-    def forward(self, x: Tensor, s: Tensor, last: bool, interval: Interval | None = None) -> tuple[Any, Any]:
+    def forward(self, x: Tensor, s: Tensor, last: bool, interval: Interval | None) -> tuple[Any, Any]:
         _, h = conv1d(s, self.conv1, interval, then="elu", keep_y=False)
         return conv1d(h, self.conv2, skip=x, then=None if last else "elu")
 
@@ -64,7 +64,7 @@ class SemanticEncoderBlock(nn.Module):
         kernel = 3 if stride == 1 else 2 * stride
         self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride=stride, padding=(kernel - 1) // 2)
 
-    def forward(self, x: Tensor, s: Tensor, last: bool, interval: Interval | None = None) -> tuple[Any, Any]:
+    def forward(self, x: Tensor, s: Tensor, last: bool, interval: Interval | None) -> tuple[Any, Any]:
         x = _refined(self.res_units, x, s, interval)
         return conv1d(x, self.conv, interval, then=None if last else "elu")
 

@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xcodec_fast import onednn
+from xcodec_fast.plain import is_plain
+
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -21,6 +24,13 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swish": F.silu,
     "tanh": torch.tanh,
 }
+
+
+def grouped_conv1d(x: Tensor, conv: nn.Conv1d, weight: Tensor) -> Tensor:
+    """A convolution in groups, with the weight that its parametrization gives. `[B, C, T]` -> `[B, C', T']`."""
+    if is_plain(conv) and onednn.suits((weight, conv.bias), x):
+        return onednn.conv1d(x, weight, conv.bias, padding=int(conv.padding[0]), groups=conv.groups)
+    return F.conv1d(x, weight, conv.bias, padding=conv.padding, groups=conv.groups)
 
 
 @dataclass(frozen=True)

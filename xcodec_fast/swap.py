@@ -1,8 +1,8 @@
 """Makes a loaded `transformers.XcodecModel` run on ours, in place, and undoes it.
 
-    hf_model.fc ------------------------------ one torch layer ---- twin.fc
-    hf_model.acoustic_encoder.snake1.alpha --- one parameter ------ twin.acoustic_encoder.snake1.alpha
-    hf_model.encode, decode, forward --------- answered by -------- twin.encode, decode, forward
+    hf_model.fc ------------------------------ one torch layer ---- ours.fc
+    hf_model.acoustic_encoder.snake1.alpha --- one parameter ------ ours.acoustic_encoder.snake1.alpha
+    hf_model.encode, decode, forward --------- answered by -------- ours.encode, decode, forward
 
 Nothing is copied: what trains, moves, casts or loads the one does so to the other.
 """
@@ -51,9 +51,9 @@ def accelerate(hf_model: ReferenceModel) -> ReferenceModel:
         raise TypeError(
             f"{type(hf_model).__name__} has {', '.join(own)} of its own, which would not be called any more"
         )
-    twin = _twin(hf_model)
+    ours = _model_of(hf_model)
     before = {name: vars(hf_model)[name] for name in _METHODS if name in vars(hf_model)}
-    vars(hf_model)[_KEY] = _Swap(twin, all_modules(hf_model), before)
+    vars(hf_model)[_KEY] = _Swap(ours, all_modules(hf_model), before)
     for name in _METHODS:
         vars(hf_model)[name] = _Route(hf_model, name, sys.modules[reference.__module__])
     return hf_model
@@ -76,7 +76,7 @@ def restore(hf_model: ReferenceModel) -> ReferenceModel:
 
 @dataclass
 class _Swap:
-    twin: XcodecModel
+    ours: XcodecModel
     modules: list[nn.Module]  # of the reference, when they were shared
     before: dict[str, Any]  # methods that were set on the instance itself, such as a device hook's
 
@@ -88,17 +88,17 @@ class _Route:
         self.hf_model = hf_model
         self.name = name
         self.outputs = {kind.__name__: getattr(reference, kind.__name__) for kind in _OUTPUTS}
-        functools.update_wrapper(self, getattr(vars(hf_model)[_KEY].twin, name))
+        functools.update_wrapper(self, getattr(vars(hf_model)[_KEY].ours, name))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         swap = vars(self.hf_model)[_KEY]
         if not torch.compiler.is_compiling():
             modules = all_modules(self.hf_model)
             if modules != swap.modules:  # a layer was replaced since, as adapters do
-                swap.twin, swap.modules = _twin(self.hf_model), modules
+                swap.ours, swap.modules = _model_of(self.hf_model), modules
         for name in ("return_dict", "target_bandwidths"):  # what a call asks of the config
-            setattr(swap.twin.config, name, getattr(self.hf_model.config, name))
-        output = getattr(swap.twin, self.name)(*args, **kwargs)
+            setattr(swap.ours.config, name, getattr(self.hf_model.config, name))
+        output = getattr(swap.ours, self.name)(*args, **kwargs)
         if not isinstance(output, ModelOutput) or "audio_codes_mask" in output:
             return output
         return self.outputs[type(output).__name__](**output)
@@ -114,11 +114,11 @@ def _reference_class(model: Any) -> type:
     )
 
 
-def _twin(hf_model: Any) -> XcodecModel:
+def _model_of(hf_model: Any) -> XcodecModel:
     with torch.device("meta"):
-        twin = XcodecModel(hf_model.config).eval()
-    _share(twin, hf_model)
-    return twin
+        ours = XcodecModel(hf_model.config).eval()
+    _share(ours, hf_model)
+    return ours
 
 
 def _share(ours: nn.Module, theirs: nn.Module, path: str = "") -> None:

@@ -109,8 +109,10 @@ def check_duration(name: str, value: Any, *, zero: bool) -> None:
 
 
 def in_frames(name: str, ms: float, frame_ms: Fraction) -> int:
-    """A duration in frames. Raises ValueError where it is no multiple of one."""
+    """A duration in frames. Raises ValueError where it is no multiple of one, or 2^32 frames or more."""
     frames = Fraction(float(ms)) / frame_ms
     if abs(frames - round(frames)) > 1e-6 or (ms and not round(frames)):  # a frame may be 13.33... ms
         raise ValueError(f"{name} is {ms} ms, but must be a multiple of the frame, {float(frame_ms):g} ms")
+    if round(frames) >= 1 << 32:
+        raise ValueError(f"{name} is {ms} ms, but must be below 2^32 frames of {float(frame_ms):g} ms")
     return round(frames)

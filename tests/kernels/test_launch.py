@@ -14,7 +14,7 @@ CHIPS = [Chip("cuda", 80), H100, Chip("cuda", 120), Chip("hip"), Chip("interpret
 @pytest.mark.parametrize("rows", [1, 3, 8, 9, 16, 17, 2047, 2048, 32768])
 @pytest.mark.parametrize(("entries", "dim"), [(1024, 1024), (1024, 1000), (2, 7), (65536, 4096)])
 def test_blocks_are_powers_of_two_within_their_bounds(chip, rows, entries, dim):
-    blocks = launch.rvq_search(rows, entries, dim, chip)
+    blocks = launch.search_blocks(rows, entries, dim, chip)
     for size in (blocks.rows, blocks.entries, blocks.depth, blocks.keys):
         assert size >= 1
         assert size & (size - 1) == 0
@@ -41,7 +41,7 @@ def test_blocks_are_powers_of_two_within_their_bounds(chip, rows, entries, dim):
 
 @pytest.mark.parametrize(("rows", "slices", "entries"), [(1, 128, 8), (8, 128, 8), (9, 64, 16), (16, 64, 16)])
 def test_the_slices_of_a_codebook_of_1024(rows, slices, entries):
-    assert launch.rvq_search(rows, 1024, 1024, H100).entries == entries
+    assert launch.search_blocks(rows, 1024, 1024, H100).entries == entries
     assert slices * entries == 1024
 
 

@@ -64,7 +64,7 @@ def path(request, monkeypatch) -> str:
     dot = request.param == "dot"
     rows, entries, depth = (16, 16, 16) if dot else (4, 8, 32)
     blocks = launch.SearchBlocks(rows, entries, depth, dot, keys=2, warps=4, buffers=2, precision="ieee")
-    monkeypatch.setattr(launch, "rvq_search", lambda *args: blocks)
+    monkeypatch.setattr(launch, "search_blocks", lambda *args: blocks)
     return request.param
 
 
