@@ -75,6 +75,14 @@ def test_folders_without_recordings(values, tmp_path):
         _recordings(values, audio=str(tmp_path / "none"))
 
 
+@pytest.mark.parametrize("kind", ["speech", ""])
+def test_a_file_that_the_manifest_names_must_be_there(values, folder, kind):
+    with (folder / "MANIFEST.csv").open("a") as file:
+        file.write(f"gone.wav,{kind}\n")
+    with pytest.raises(FileNotFoundError, match=r"gone\.wav"):
+        _recordings(values)
+
+
 def test_silence_is_not_raised_without_end(values, folder):
     soundfile.write(folder / "a.wav", np.zeros(16000), 16000)
     (folder / "MANIFEST.csv").write_text("file,kind\na.wav,speech\n")
