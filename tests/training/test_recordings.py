@@ -83,6 +83,16 @@ def test_a_file_that_the_manifest_names_must_be_there(values, folder, kind):
         _recordings(values)
 
 
+def test_16_bit_samples_are_kept(values, folder):
+    samples = np.random.default_rng(0).integers(-32768, 32768, 16000).astype(np.int16)
+    samples[:2] = -32768, 32767
+    soundfile.write(folder / "a.wav", samples, 16000)
+    soundfile.write(folder / "b.wav", [1.5, -1.5, *np.zeros(15998)], 16000, subtype="FLOAT")
+    first, second, _ = _recordings(values).clips
+    assert np.array_equal(first.samples, samples)
+    assert second.samples[:3].tolist() == [32767, -32768, 0]
+
+
 def test_silence_is_not_raised_without_end(values, folder):
     soundfile.write(folder / "a.wav", np.zeros(16000), 16000)
     (folder / "MANIFEST.csv").write_text("file,kind\na.wav,speech\n")

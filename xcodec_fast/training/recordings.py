@@ -140,4 +140,4 @@ def _files(folder: Path) -> list[tuple[str, str]]:
 
 def _loaded(folder: Path, name: str, kind: str, rate: int) -> Clip:
     samples = load_audio(folder / name, rate).samples
-    return Clip(name, kind, np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16))
+    return Clip(name, kind, np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16))
