@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,10 +85,7 @@ class PretrainedModel(nn.Module):
 
         A file of an earlier save is replaced when the new one is whole.
         """
-        config = copy(self.config)
-        vars(config).pop("torch_dtype", None)
-        vars(config).update(architectures=["XcodecModel"], dtype=str(self.dtype).removeprefix("torch."))
-        write_checkpoint(self.state_dict(), config, save_directory, max_shard_size)
+        write_checkpoint(self.state_dict(), self.config, self.dtype, save_directory, max_shard_size)
 
 
 def _as_device(device: Any, device_map: Any) -> torch.device:
