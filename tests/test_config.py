@@ -135,3 +135,14 @@ def test_a_config_of_another_model_or_no_json_is_refused(tmp_path):
         file.write_text(text)
         with pytest.raises(ValueError, match=words):
             XcodecConfig.from_json_file(file)
+
+
+@pytest.mark.parametrize("kind", [XcodecConfig, transformers.XcodecConfig])
+def test_a_config_file_that_cannot_be_read(tmp_path, kind):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):
+        kind.from_json_file(tmp_path / "none.json")
+    with pytest.raises(IsADirectoryError):
+        kind.from_json_file(tmp_path)
+    with pytest.raises(ValueError, match="Expecting property name"):
+        kind.from_json_file(tmp_path / "config.json")

@@ -7,7 +7,7 @@ import torch
 import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from xcodec_fast import XcodecFeatureExtractor, XcodecModel
+from xcodec_fast import XcodecConfig, XcodecFeatureExtractor, XcodecModel
 
 
 def test_names_are_looked_up_embedded_first_then_folder_then_hub(tiny, tmp_path, monkeypatch):
@@ -34,6 +34,13 @@ def test_hub_cache_is_read(tiny, tmp_path):
     model = XcodecModel.from_pretrained("hf-audio/xcodec-hubert-librispeech", **options)
     assert torch.equal(model.fc.weight, tiny.fc.weight)
     assert XcodecFeatureExtractor.from_pretrained("hf-audio/xcodec-hubert-librispeech", **options).hop_length == 320
+    assert XcodecConfig.from_pretrained("hf-audio/xcodec-hubert-librispeech", **options) == model.config
+
+
+@pytest.mark.parametrize("kind", [XcodecModel, XcodecConfig, XcodecFeatureExtractor])
+def test_unknown_options_are_refused(kind):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'revison'"):
+        kind.from_pretrained("xcodec-tiny", revison="main")
 
 
 def test_retries_are_not_told(tmp_path, monkeypatch, caplog):

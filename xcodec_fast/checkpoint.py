@@ -7,6 +7,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +101,22 @@ def load_state_dict(model: nn.Module, state: dict[str, Tensor], dtype: torch.dty
 
 
 def write_checkpoint(
-    state: Mapping[str, Tensor], config: XcodecConfig, folder: str | Path, max_shard_size: int | str = "5GB"
+    state: Mapping[str, Tensor],
+    config: XcodecConfig,
+    dtype: torch.dtype,
+    folder: str | Path,
+    max_shard_size: int | str = "5GB",
 ) -> None:
     """Writes config.json and model.safetensors, or shards with their index, into a folder, created if need be.
 
+    dtype: what the model loads as, whatever the tensors of `state` are.
     Files of an earlier save are replaced when all new ones are whole, the config last; other files are left alone.
     """
     from huggingface_hub import save_torch_state_dict  # where used: it takes a quarter of a second to import
 
+    config = copy(config)
+    vars(config).pop("torch_dtype", None)
+    vars(config).update(architectures=["XcodecModel"], dtype=dtype)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Beside the target, then renamed: the tensors may still be mapped from the file that is replaced.

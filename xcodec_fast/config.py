@@ -219,7 +219,10 @@ class XcodecConfig(_JsonConfig):
 
     @classmethod
     def from_json_file(cls, path: str | Path) -> XcodecConfig:
-        """Reads a `config.json`. Raises ValueError where the file is not a JSON object."""
+        """Reads a `config.json`; the reference's configs have this method too.
+
+        Raises FileNotFoundError where there is none, ValueError where it is not a JSON object, or another model's.
+        """
         return cls.from_dict(read_json(path))
 
     @classmethod

@@ -47,7 +47,10 @@ class XcodecFeatureExtractor:
         padding_value: what clips are padded with.
         hop_length: T is rounded up to it. 512 is the reference's default; the checkpoints' files say 320.
         padding_side: "right" or "left".
+        return_attention_mask: not read, as in the reference; kept and written back.
         **unknown: any other key of `preprocessor_config.json`, kept and written back.
+
+    model_input_names: the keys of what it gives, for processors to read, as of the reference's extractors.
     """
 
     model_input_names = ("input_values", "padding_mask")
@@ -89,7 +92,7 @@ class XcodecFeatureExtractor:
             raw_audio: one clip or a list of clips, each 1-D: array, tensor, or list of floats. Integers are not scaled,
                 as in the reference; arrays of them are warned of.
             padding: True or "longest" (the default), "max_length", False or "do_not_pad".
-            truncation: cut clips at `max_length`; needs `padding=False`.
+            truncation: cut clips at `max_length`; `padding` must then be False, or None, which pads what is left.
             max_length: in samples, rounded up to the hop.
             return_tensors: "pt", "np", or None for a list of arrays.
             sampling_rate: of the clips in Hz, compared with the extractor's.
@@ -166,23 +169,12 @@ class XcodecFeatureExtractor:
         write_json(save_directory, _CONFIG_FILE, self.to_dict())
 
     @classmethod
-    def from_pretrained(
-        cls,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        token: str | bool | None = None,
-        subfolder: str = "",
-        local_files_only: bool = False,
-        trust_remote_code: bool = False,
-    ) -> XcodecFeatureExtractor:
+    def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> XcodecFeatureExtractor:
         """Reads `preprocessor_config.json` of an embedded model, a folder or a hub id, looked up in this order.
 
-        `trust_remote_code` is accepted and never acted on. Raises FileNotFoundError where there is none.
+        `hub` are the options of `hub.Source`. Raises FileNotFoundError where there is none.
         """
-        source = Source(name_or_path, revision, cache_dir, token, subfolder, local_files_only)
-        return cls(**source.json(_CONFIG_FILE))
+        return cls(**Source(name_or_path, **hub).json(_CONFIG_FILE))
 
 
 def _warn_of_integers(raw_audio: Any) -> None:

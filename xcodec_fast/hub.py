@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ PUBLISHED = tuple(
 
 @dataclass(frozen=True)
 class Source:
-    """Where a checkpoint comes from; the fields are those of `huggingface_hub.hf_hub_download`."""
+    """Where a checkpoint comes from; the fields are those of `huggingface_hub.hf_hub_download`.
+
+    They are the options of every `from_pretrained`; `trust_remote_code` is accepted, never acted on.
+    """
 
     name_or_path: str | Path
     revision: str | None = None
@@ -32,8 +35,9 @@ class Source:
     token: str | bool | None = None
     subfolder: str = ""
     local_files_only: bool = False
+    trust_remote_code: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, trust_remote_code: bool) -> None:
         if not isinstance(self.name_or_path, str | Path):
             raise TypeError(f"a checkpoint is named by a str or a Path, but is {kind_of(self.name_or_path)}")
         if not str(self.name_or_path):

@@ -60,6 +60,8 @@ _TWICE = (
 def test_files_that_are_no_recipe(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no recipe nowhere: .* embedded: fine-tune, xcodec-tiny"):
         Recipe.from_yaml("nowhere")
+    with pytest.raises(IsADirectoryError, match="is a folder; a recipe is a YAML file"):
+        Recipe.from_yaml(tmp_path)
     path = tmp_path / "r.yaml"
     for text, words in (("steps: [", "r.yaml: "), ("- 1", "is a mapping"), ("steps: 3", "lacks model, audio"), *_TWICE):
         path.write_text(text)

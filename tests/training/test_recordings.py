@@ -75,6 +75,24 @@ def test_folders_without_recordings(values, tmp_path):
         _recordings(values, audio=str(tmp_path / "none"))
 
 
+@pytest.mark.parametrize("kind", ["speech", ""])
+def test_a_file_that_the_manifest_names_must_be_there(values, folder, kind):
+    with (folder / "MANIFEST.csv").open("a") as file:
+        file.write(f"gone.wav,{kind}\n")
+    with pytest.raises(FileNotFoundError, match=r"gone\.wav"):
+        _recordings(values)
+
+
+def test_16_bit_samples_are_kept(values, folder):
+    samples = np.random.default_rng(0).integers(-32768, 32768, 16000).astype(np.int16)
+    samples[:2] = -32768, 32767
+    soundfile.write(folder / "a.wav", samples, 16000)
+    soundfile.write(folder / "b.wav", [1.5, -1.5, *np.zeros(15998)], 16000, subtype="FLOAT")
+    first, second, _ = _recordings(values).clips
+    assert np.array_equal(first.samples, samples)
+    assert second.samples[:3].tolist() == [32767, -32768, 0]
+
+
 def test_silence_is_not_raised_without_end(values, folder):
     soundfile.write(folder / "a.wav", np.zeros(16000), 16000)
     (folder / "MANIFEST.csv").write_text("file,kind\na.wav,speech\n")

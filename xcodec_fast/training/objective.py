@@ -58,7 +58,7 @@ class Objective:
         features, embedding = self._embed(audio, self._encode)
         commitment = none = torch.zeros((), device=audio.device)
         if quantized:
-            embedding, commitment, _ = self.quantizer(embedding, self._stages(len(audio)).to(audio.device))
+            embedding, commitment = self.quantizer(embedding, self._stages(len(audio)).to(audio.device))
         rows = embedding.transpose(1, 2)
         made = self._decode(model.fc2(rows).transpose(1, 2))
         rebuilt = model.decoder_semantic(model.fc1(rows).transpose(1, 2))

@@ -59,16 +59,16 @@ class LearningQuantizer:
         book.cluster_size.fill_(1)
         book.embed_avg.copy_(book.embed)
 
-    def __call__(self, x: Tensor, stages: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, x: Tensor, stages: Tensor) -> tuple[Tensor, Tensor]:
         """Quantizes and, in passing, moves the codebooks.
 
         x: `[B, D, F]`; stages: int64 `[B]`, how many each row is quantized by -> the sum of the entries `[B, D, F]`,
         with x's gradient; the commitment loss, |r - E|^2 / D, its mean over rows and stages, 0 where a row does not use
-        one; codes `[B, Q, F]`.
+        one.
         """
         residual = x.transpose(1, 2)
         total = torch.zeros_like(residual)
-        losses, codes = [], []
+        losses = []
         for index, stage in enumerate(self._quantizer.quantizers):
             used = (stages > index)[:, None, None]
             flat = residual.detach().flatten(0, 1)
@@ -78,9 +78,8 @@ class LearningQuantizer:
             self._update(stage.codebook, chosen, flat)
             total = total + torch.where(used, entry, 0)
             residual = residual - entry
-            codes.append(chosen.view(residual.shape[:2]))
         quantized = x.transpose(1, 2) + (total - x.transpose(1, 2)).detach()
-        return quantized.transpose(1, 2), torch.stack(losses).mean(), torch.stack(codes, 1)
+        return quantized.transpose(1, 2), torch.stack(losses).mean()
 
     @torch.no_grad()
     def _update(self, book: Any, codes: Tensor, vectors: Tensor) -> None:

@@ -48,13 +48,15 @@ class Recordings:
         progress: Callable[[list[tuple[str, str]]], Iterable[tuple[str, str]]] = lambda files: files,
     ) -> None:
         self._recipe, self._rate, self._crop = recipe, rate, recipe.crop_frames * hop
+        folder = Path(folder)
+        self.has_kinds = _source(folder) != folder
         self.unread: list[str] = []
         clips = []
-        for name, kind in progress(_files(Path(folder))):
+        for name, kind in progress(_files(folder)):
             try:
-                clips.append(_loaded(Path(folder), name, kind, rate))
+                clips.append(_loaded(folder, name, kind, rate))
             except (OSError, ValueError) as error:
-                if kind:
+                if self.has_kinds:
                     raise
                 self.unread.append(str(error))
         long_enough = [clip for clip in clips if len(clip.samples) > self._crop * (1 + recipe.speed) + 1]
@@ -64,10 +66,9 @@ class Recordings:
         self.clips = [clip for clip in long_enough if clip not in held_out]
         if not self.clips:
             raise ValueError(
-                f"{_source(Path(folder))} has {len(long_enough)} recordings longer than a crop of "
+                f"{_source(folder)} has {len(long_enough)} recordings longer than a crop of "
                 f"{self._crop / rate:.2f} s; held_out is {recipe.held_out}, and none is left to train on"
             )
-        self.has_kinds = _source(Path(folder)) != Path(folder)
         self._chances = self._shares(folder, recipe.kinds if self.has_kinds else {})
 
     @property
@@ -75,7 +76,7 @@ class Recordings:
         """What is trained on."""
         return sum(len(clip.samples) for clip in self.clips) / self._rate
 
-    def _shares(self, folder: str | Path, kinds: dict[str, float]) -> np.ndarray:
+    def _shares(self, folder: Path, kinds: dict[str, float]) -> np.ndarray:
         """Of each clip: its chance to be cropped."""
         lengths = np.array([len(clip.samples) for clip in self.clips], dtype=np.float64)
         if kinds:
@@ -83,7 +84,7 @@ class Recordings:
             for kind, share in kinds.items():
                 if not (known == kind).any():
                     raise ValueError(
-                        f"kinds has {kind!r}, but no recording of {Path(folder) / MANIFEST} that is longer than a crop "
+                        f"kinds has {kind!r}, but no recording of {folder / MANIFEST} that is longer than a crop "
                         "and not held out is of it"
                     )
                 lengths[known == kind] *= share / lengths[known == kind].sum()
@@ -139,4 +140,4 @@ def _files(folder: Path) -> list[tuple[str, str]]:
 
 def _loaded(folder: Path, name: str, kind: str, rate: int) -> Clip:
     samples = load_audio(folder / name, rate).samples
-    return Clip(name, kind, np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16))
+    return Clip(name, kind, np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16))

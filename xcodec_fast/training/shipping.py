@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from copy import copy
 from pathlib import Path
+
+import torch
 
 from xcodec_fast.checkpoint import is_optional, write_checkpoint
 from xcodec_fast.model import XcodecModel
@@ -19,7 +20,4 @@ def write_shipped(model: XcodecModel, folder: Path) -> None:
     for name, tensor in state.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{name} has values beyond float16's range")
-    config = copy(model.config)
-    vars(config).pop("torch_dtype", None)
-    vars(config).update(architectures=["XcodecModel"], dtype="float32")
-    write_checkpoint(state, config, folder)
+    write_checkpoint(state, model.config, torch.float32, folder)

@@ -122,7 +122,7 @@ class Trainer:
                 made = self.model.acoustic_decoder(self.model.fc2(rows).t()[None])
             else:
                 made = self.model.decode(self.model.encode(audio).audio_codes).audio_values
-            distances.append(log_mel_distance(made[0, 0], audio[0, 0].cpu(), self.model.config.sample_rate))
+            distances.append(log_mel_distance(made[0, 0], audio[0, 0], self.model.config.sample_rate))
         return sum(distances) / len(distances) if distances else math.nan
 
     def _held_out_names(self) -> list[str]:
@@ -189,7 +189,7 @@ class Trainer:
         self.objective.load_state_dict(state["objective"])
         self._draw.bit_generator.state = state["draw"]
         held_out = self._held_out_names()
-        if state.get("held_out", held_out) != held_out:
+        if state["held_out"] != held_out:
             changed["held-out clips"] = state["held_out"], held_out
         self.step, self._seconds, self._smoothed = state["step"], state["seconds"], state["smoothed"]
         return changed
