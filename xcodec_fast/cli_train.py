@@ -103,7 +103,6 @@ def _run(trainer: Trainer, came: Sequence[int]) -> None:
 def _recordings(recipe: Recipe, config: XcodecConfig) -> Recordings:
     with progress_bar() as bar:
         recordings = Recordings(
-            recipe.audio,
             recipe,
             config.sample_rate,
             config.hop_length,

@@ -169,12 +169,23 @@ class XcodecFeatureExtractor:
         write_json(save_directory, _CONFIG_FILE, self.to_dict())
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, **hub: Any) -> XcodecFeatureExtractor:
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        subfolder: str = "",
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
+    ) -> XcodecFeatureExtractor:
         """Reads `preprocessor_config.json` of an embedded model, a folder or a hub id, looked up in this order.
 
-        `hub` are the options of `hub.Source`. Raises FileNotFoundError where there is none.
+        `trust_remote_code` is accepted and never acted on. Raises FileNotFoundError where there is none.
         """
-        return cls(**Source(name_or_path, **hub).json(_CONFIG_FILE))
+        source = Source(name_or_path, revision, cache_dir, token, subfolder, local_files_only)
+        return cls(**source.json(_CONFIG_FILE))
 
 
 def _warn_of_integers(raw_audio: Any) -> None:

@@ -53,7 +53,12 @@ class PretrainedModel(nn.Module):
         torch_dtype: torch.dtype | str | None = None,
         device: torch.device | str | int | None = None,
         device_map: torch.device | str | int | None = None,
-        **hub: Any,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        subfolder: str = "",
+        local_files_only: bool = False,
+        trust_remote_code: bool = False,
     ) -> Self:
         """Loads a checkpoint, in eval mode.
 
@@ -61,14 +66,14 @@ class PretrainedModel(nn.Module):
             name_or_path: an embedded model ("xcodec-tiny"), else a folder, else a hub id.
             dtype: None for the one that config.json names, else the weights'; `torch_dtype` is its older name.
             device: where to; `device_map` is the reference's name for it, "auto" the first GPU, else the CPU.
-            **hub: `revision`, `cache_dir`, `token`, `subfolder`, `local_files_only`, as `huggingface_hub` has them;
-                `trust_remote_code` is accepted, never acted on.
+            revision, cache_dir, token, subfolder, local_files_only: of the hub.
+            trust_remote_code: accepted, never acted on.
 
         Raises:
             FileNotFoundError: no such checkpoint, or a file of it is missing.
             ValueError: a damaged file, a required tensor missing or of another shape, an unknown dtype.
         """
-        source = Source(name_or_path, **hub)
+        source = Source(name_or_path, revision, cache_dir, token, subfolder, local_files_only)
         placement = _as_device(device, device_map)
         config = XcodecConfig.from_source(source)
         state = read_state_dict(source)

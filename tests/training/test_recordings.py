@@ -10,7 +10,7 @@ from xcodec_fast.training.recordings import Recordings
 
 def _recordings(values, **change):
     recipe = Recipe.from_dict({**values, **change})
-    return Recordings(recipe.audio, recipe, 16000, 320)
+    return Recordings(recipe, 16000, 320)
 
 
 def test_the_manifest_says_what_there_is(values, folder):

@@ -19,7 +19,7 @@ from .conftest import tone
 
 def _trainer(values, folder, **change):
     recipe = Recipe.from_dict({**values, **change})
-    recordings = Recordings(recipe.audio, recipe, 16000, 320)
+    recordings = Recordings(recipe, 16000, 320)
     folder.mkdir(exist_ok=True)
     return Trainer(start(recipe, torch.device("cpu")).model, recipe, recordings, folder)
 

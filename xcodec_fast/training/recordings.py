@@ -41,14 +41,13 @@ class Recordings:
 
     def __init__(
         self,
-        folder: str | Path,
         recipe: Recipe,
         rate: int,
         hop: int,
         progress: Callable[[list[tuple[str, str]]], Iterable[tuple[str, str]]] = lambda files: files,
     ) -> None:
         self._recipe, self._rate, self._crop = recipe, rate, recipe.crop_frames * hop
-        folder = Path(folder)
+        folder = Path(recipe.audio)
         self.has_kinds = _source(folder) != folder
         self.unread: list[str] = []
         clips = []
