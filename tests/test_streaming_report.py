@@ -99,6 +99,7 @@ def test_what_cannot_be(run, tone):
         (("absent.wav",), "absent.wav does not exist"),
         (("stereo.wav",), "stereo.wav has 2 channels"),
         (("in.wav", "--model", "absent"), "neither an embedded model"),
+        (("in.wav", "--model", "absent", "--output-dir", "in.wav"), "--output-dir in.wav is not a folder"),
     ]:
         refused(run("streaming-report", *arguments), words)
     for text in ("", "x", "20,", "nan"):

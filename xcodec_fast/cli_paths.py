@@ -25,8 +25,7 @@ def pair_paths(
     if output_dir is None:
         pairs = [_single(paths)]
     else:
-        if output_dir.exists() and not output_dir.is_dir():
-            raise FileExistsError(f"--output-dir {output_dir} is not a folder")
+        check_output_dir(output_dir)
         pairs = [pair for path in paths for pair in _into(path, output_dir, suffix, suffixes)]
     inputs = {os.path.realpath(source) for source, _ in pairs}
     for output, times in Counter(output for _, output in pairs).items():
@@ -39,6 +38,12 @@ def pair_paths(
     if len(pairs) == 1:
         require_free(pairs[0][1], force)
     return pairs
+
+
+def check_output_dir(path: Path) -> None:
+    """Raises FileExistsError where there is something else than a folder."""
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"--output-dir {path} is not a folder")
 
 
 def require_free(output: Path, force: bool) -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from xcodec_fast.checks import chosen_bandwidth
 from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice, Threads, as_typed, check_fit, wrong_option
-from xcodec_fast.cli_paths import require_free
+from xcodec_fast.cli_paths import check_output_dir, require_free
 from xcodec_fast.cli_work import Device, Models, printable, progress_bar, read_clip
 from xcodec_fast.streaming_plot import plot_streaming
 from xcodec_fast.streaming_report import (
@@ -62,8 +62,10 @@ def report(
             _as_list(lookahead_ms, "--lookahead-ms"),
             _as_list(left_context_ms, "--left-context-ms"),
         )
-    for path in [] if output_dir is None else (output_dir / _JSON, output_dir / _PICTURE):
-        require_free(path, force)
+    if output_dir is not None:
+        check_output_dir(output_dir)
+        for name in (_JSON, _PICTURE):
+            require_free(output_dir / name, force)
     if threads is not None:
         torch.set_num_threads(threads)
     loaded = Models(device).load(model)
