@@ -16,10 +16,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from xcodec_fast.audio import load_audio
 from xcodec_fast.checks import chosen_bandwidth
 from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice, Threads, as_typed, check_fit, wrong_option
 from xcodec_fast.cli_paths import check_output_dir, require_free
-from xcodec_fast.cli_work import Device, Models, printable, progress_bar, read_clip
+from xcodec_fast.cli_work import Device, Models, printable, progress_bar
 from xcodec_fast.streaming_plot import plot_streaming
 from xcodec_fast.streaming_report import (
     CHUNKS_MS,
@@ -70,7 +71,7 @@ def report(
         torch.set_num_threads(threads)
     loaded = Models(device).load(model)
     check_fit(loaded, bandwidth, *grid)
-    clips = [read_clip(path, loaded.config.sample_rate, mono) for path in audio]
+    clips = [torch.from_numpy(load_audio(path, loaded.config.sample_rate, mono).samples) for path in audio]
     with progress_bar() as bar:
         task = bar.add_task("streams", total=None)
         found = streaming_report(
