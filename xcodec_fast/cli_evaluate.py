@@ -19,7 +19,7 @@ from torch import Tensor
 
 from xcodec_fast.audio import audio_files, load_audio
 from xcodec_fast.cli_options import Force, Model, Mono, OnDevice
-from xcodec_fast.cli_paths import require_free
+from xcodec_fast.cli_paths import require_free, require_no_input
 from xcodec_fast.cli_work import Device, Models, as_line, printable, progress_bar
 from xcodec_fast.evaluation import Evaluation, evaluate
 from xcodec_fast.metrics import hearing_metrics
@@ -49,8 +49,7 @@ def evaluation(
     paths = [*{path.resolve(): path for path in named}.values()]
     if output is not None:
         check_writable(output)
-        if output.resolve() in {path.resolve() for path in paths}:
-            raise ValueError(f"{output} is an input itself: give another output")
+        require_no_input([output], paths)
         require_free(output, force)
     loaded = Models(device).load(model)
     clips = _clips(paths, loaded.config.sample_rate, mono)
