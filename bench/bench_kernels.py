@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import math
 import statistics
 from collections.abc import Callable
 from functools import cache
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 
 from xcodec_fast import backend
 from xcodec_fast.dispatch import precision
-from xcodec_fast.seeding import _fill_codebooks
+from xcodec_fast.seeding import fill_codebooks, spread
 
 from .operations import Decode, Search, Snake, Unit, default_model, layers
 from .timing import (
@@ -96,7 +95,7 @@ def test_rvq_search(benchmark, record_kernel, rows, cold):
 def test_rvq_decode(benchmark, record_kernel, rows):
     model = default_model()
     projection = copy.deepcopy(model.fc2).to_empty(device=DEVICE)
-    _spread(projection)
+    spread(projection)
     operation = _frozen(Decode(list(_search().codebooks), projection))
     codes = torch.randint(model.config.codebook_size, (rows, len(operation.codebooks)), device=DEVICE)
     # What must be read is a table of C values an entry, or those of its rows that the codes name.
@@ -112,7 +111,7 @@ def test_rvq_decode(benchmark, record_kernel, rows):
 def test_layer(benchmark, record_kernel, name, mode, size):
     (batch, duration), (make, rate) = size, LAYERS[name]
     operation: Any = make().to_empty(device=DEVICE)
-    _spread(operation)
+    spread(operation)
     _frozen(operation.to(DTYPES[mode]))
     is_unit = isinstance(operation, Unit)
     channels, count = (operation.conv1.in_channels, 2) if is_unit else (operation.conv.in_channels, 1)
@@ -133,7 +132,9 @@ def test_layer(benchmark, record_kernel, name, mode, size):
 @pytest.mark.parametrize(("mode", "size"), SNAKES, ids=_named)
 def test_snake(benchmark, record_kernel, channels, mode, size):
     batch, duration = size
-    operation = _frozen(Snake(channels).to(DEVICE, DTYPES[mode]))
+    operation = Snake(channels).to(DEVICE)
+    spread(operation)
+    _frozen(operation.to(DTYPES[mode]))
     # As many positions as that level of the decoder has.
     rate = LAYERS[f"unit {channels} d9"][1]
     x = _random(batch, channels, round(rate * duration), dtype=DTYPES[mode])
@@ -211,22 +212,9 @@ def _search() -> Search:
     quantizer = copy.deepcopy(default_model().quantizer).to_empty(device="cpu")
     torch.manual_seed(0)
     with torch.no_grad():
-        _fill_codebooks(quantizer, torch.randn(2048, default_model().config.codebook_dim))
+        fill_codebooks(quantizer, torch.randn(2048, default_model().config.codebook_dim))
     operation = Search([entries.to(DEVICE) for entries in quantizer.codebooks])
     return _frozen(operation)
-
-
-def _spread(operation: nn.Module) -> None:
-    """Weights of unit gain, biases, and alphas of 0.3 to 3."""
-    for module in operation.modules():
-        if isinstance(module, Snake):
-            nn.init.uniform_(module.alpha, 0.3, 3.0)
-        elif isinstance(module, nn.Conv1d | nn.ConvTranspose1d | nn.Linear):
-            taps = 2 if isinstance(module, nn.ConvTranspose1d) else module.weight[0, 0].numel()
-            inner = module.in_features if isinstance(module, nn.Linear) else module.in_channels
-            nn.init.normal_(module.weight, std=1 / math.sqrt(inner * taps))
-            if module.bias is not None:
-                nn.init.uniform_(module.bias, -0.05, 0.05)
 
 
 def _frozen(operation: Any) -> Any:

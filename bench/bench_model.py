@@ -16,15 +16,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from .contenders import Models, seconds_of
-from .timing import GPU, INTERPRETED, assert_same_audio, assert_same_codes, precision_set, three_digits
+from .timing import GPU, INTERPRETED, assert_same_audio, assert_same_codes, precision_set, seconds_of, three_digits
 
 ROUNDS = 1 if INTERPRETED else 7
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models()
 
 
 # The shortest first, of which decode compiles faster.

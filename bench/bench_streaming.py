@@ -18,8 +18,8 @@ from torch import Tensor
 
 from xcodec_fast import StreamingXcodecBatch
 
-from .contenders import Models, seconds_of
-from .timing import GPU, INTERPRETED, assert_same_audio, assert_same_codes, precision_set, three_digits
+from .contenders import Models
+from .timing import GPU, INTERPRETED, assert_same_audio, assert_same_codes, precision_set, seconds_of, three_digits
 
 ROUNDS = 200 if GPU else 1 if INTERPRETED else 101
 CONTEXT_MS = 1000
@@ -29,11 +29,6 @@ MORE = [(ms, batch) for batch in ((1, 8, 64, 256) if GPU else (1,)) for ms in (8
 # The usual step both ways, then what it takes to carry more.
 CASES = [("encode", 80, 1), ("decode", 80, 1), *(("encode", *case) for case in MORE)]
 CASES += [("decode", ms, 1) for ms in (20, 160, 500)]
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models()
 
 
 @pytest.fixture

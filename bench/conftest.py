@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from . import machine, tables
+from .contenders import Models
 
 _STARTED = time.monotonic()
 
@@ -34,6 +35,12 @@ def within(request: pytest.FixtureRequest) -> None:
     limit = request.config.getoption("--within")
     if limit is not None and time.monotonic() - _STARTED > limit:
         pytest.skip(f"the {limit:g} s of --within are over")
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    """Ours and transformers'."""
+    return Models()
 
 
 @pytest.fixture

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 import torch
 import transformers
 from torch import Tensor
@@ -14,7 +10,7 @@ from xcodec_fast import XcodecConfig
 from xcodec_fast.seeding import seeded_model
 
 from .speech import speech_clip
-from .timing import DEVICE, GPU
+from .timing import DEVICE
 
 
 class Models:
@@ -33,17 +29,3 @@ class Models:
         samples = 16000 * seconds
         at = 7000 * torch.arange(batch, device=DEVICE)[:, None] + torch.arange(samples, device=DEVICE)
         return self._clip[at % len(self._clip)][:, None]
-
-
-def seconds_of(call: Callable[[], Any]) -> float:
-    """Of one call, a GPU's work included."""
-    _synchronize()
-    started = time.perf_counter()
-    call()
-    _synchronize()
-    return time.perf_counter() - started
-
-
-def _synchronize() -> None:
-    if GPU:
-        torch.cuda.synchronize()

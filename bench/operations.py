@@ -15,15 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec_fast import XcodecConfig, XcodecModel, functional, search
-from xcodec_fast.residual_units import ResidualUnit
+from xcodec_fast.residual_units import ResidualUnit, Snake1d
 
 
-class Snake(nn.Module):
+class Snake(Snake1d):
     """As the reference writes it."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.empty(1, channels, 1).uniform_(0.3, 3.0))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + (self.alpha + 1e-9).reciprocal() * torch.sin(self.alpha * x).pow(2)

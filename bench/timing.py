@@ -1,4 +1,4 @@
-"""How the kernel bench measures: device times of CUDA graphs, the machine's ceilings, agreement with float64."""
+"""How the benches measure: times of calls and of CUDA graphs, the machine's ceilings, agreement of results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xcodec_fast.derived import kept_by_graph
+from xcodec_fast.cuda_graph import Recording
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
@@ -45,28 +45,15 @@ class Captured:
     """A call, on a GPU as a CUDA graph; `run` repeats it, and the tensors of `outputs` hold what it has given."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
-        self._call = call
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self.run = call
         if GPU:
-            torch.cuda.synchronize()
-            with torch.cuda.stream(torch.cuda.Stream()):  # capture asks for a warm-up on another stream
-                for _ in range(3):
-                    call()
-            torch.cuda.synchronize()
-            self._graph = torch.cuda.CUDAGraph()
-            with kept_by_graph() as self._kept, torch.cuda.graph(self._graph):
-                self.outputs = as_tuple(call())
+            recording = Recording(call, call, DEVICE)
+            self.run, self.outputs = recording.replay, as_tuple(recording.out)
             for output in self.outputs:  # so that what is judged is what the graph writes
                 output.fill_(float("nan") if output.is_floating_point() else -1)
             self.run()
         else:
             self.outputs = as_tuple(call())
-
-    def run(self) -> None:
-        if self._graph is None:
-            self._call()
-        else:
-            self._graph.replay()
 
 
 class Launched:
@@ -87,12 +74,19 @@ def as_tuple(outputs: Any) -> tuple[Tensor, ...]:
     return tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)
 
 
+def seconds_of(call: Callable[[], Any]) -> float:
+    """Of one call by the host's clock, a GPU's work included."""
+    _synchronize()
+    started = time.perf_counter()
+    call()
+    _synchronize()
+    return time.perf_counter() - started
+
+
 def seconds(run: Callable[[], Any], cold: bool = False) -> float:
     """Seconds of one run: on a GPU the device's own, between two events, with the L2 cache overwritten if `cold`."""
     if not GPU:
-        started = time.perf_counter()
-        run()
-        return time.perf_counter() - started
+        return seconds_of(run)
     start, end = _events()
     if cold:
         _flushed().zero_()
@@ -168,6 +162,11 @@ def excess(x: Tensor, codebooks: Tensor, codes: Tensor) -> float:
 def _median(call: Callable[[], Any]) -> float:
     times = [seconds(call) for _ in range(12)]
     return statistics.median(times[2:])
+
+
+def _synchronize() -> None:
+    if GPU:
+        torch.cuda.synchronize()
 
 
 @cache

@@ -16,6 +16,8 @@ def test_files_are_read_as_mono_and_resampled_and_written_without_wrapping(tmp_p
     soundfile.write(tmp_path / "tone.flac", np.stack([tone, np.zeros_like(tone)], 1), 48000)
     audio = load_audio(tmp_path / "tone.flac", 16000)
     assert (audio.sample_rate, audio.file_rate, audio.file_channels) == (16000, 48000, 2)
+    with pytest.raises(ValueError, match=r"tone\.flac has 2 channels"):
+        load_audio(tmp_path / "tone.flac", 16000, mono=False)
     expected = 0.5 * tone[::3]
     assert audio.samples.shape == expected.shape
     assert np.abs(audio.samples - expected)[100:-100].max() < 1e-3

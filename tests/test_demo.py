@@ -103,6 +103,22 @@ def test_a_wrong_option_is_typers(tmp_path):
     assert "demo" in _run("--help").stdout
 
 
+def test_a_picture_that_fails_leaves_what_was_there(tmp_path):
+    (tmp_path / "roundtrip.png").write_bytes(b"before")
+    code = (
+        "from xcodec_fast import cli, demo\n"
+        "def fail(path, *_):\n"
+        "    path.write_bytes(b'half')\n"
+        "    raise OSError('disk full')\n"
+        "demo.plot_round_trip = fail\n"
+        "cli.main()"
+    )
+    result = _run("demo", "--output-dir", tmp_path, code=code)
+    assert (result.returncode, result.stderr) == (1, "xcodec-fast: disk full\n")
+    assert (tmp_path / "roundtrip.png").read_bytes() == b"before"
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_without_matplotlib_it_says_so_and_goes_on(tmp_path):
     code = "import sys; sys.modules['matplotlib'] = None\nfrom xcodec_fast.cli import main; sys.exit(main())"
     result = _run("demo", "--output-dir", tmp_path, code=code)

@@ -130,12 +130,14 @@ class AudioReader:
         return block if self._resampler is None else self._resampler.resample_chunk(block, last=self._ended)
 
 
-def load_audio(path: str | Path, sample_rate: int) -> Audio:
-    """Reads any file that soundfile reads, mixed down to mono and resampled (soxr, HQ) to `sample_rate` Hz.
+def load_audio(path: str | Path, sample_rate: int, mono: bool = True) -> Audio:
+    """Reads any file that soundfile reads, resampled (soxr, HQ) to `sample_rate` Hz.
+
+    `mono` mixes channels down by their mean; without it a file of several is an error.
 
     Raises as `AudioReader` does, and ValueError where resampling leaves nothing.
     """
-    with AudioReader(path, sample_rate, mono=True) as reader:
+    with AudioReader(path, sample_rate, mono) as reader:
         samples = reader.read()
         if len(samples) == 0:
             raise ValueError(too_short(reader))

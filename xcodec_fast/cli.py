@@ -18,7 +18,6 @@ from xcodec_fast.cli_evaluate import evaluation
 from xcodec_fast.cli_options import (
     Bandwidth,
     ChunkMs,
-    CodesSuffix,
     Force,
     LeftContextMs,
     LookaheadMs,
@@ -43,7 +42,7 @@ from xcodec_fast.cli_usage import UsageError, usage_line
 from xcodec_fast.cli_work import Device, Models, as_line, each_file, printable
 from xcodec_fast.codes_info import ClipCodes, CodesInfo
 from xcodec_fast.config import CONFIG_FILE
-from xcodec_fast.container import SUFFIXES, check_suffix, load_codes, save_codes
+from xcodec_fast.container import SUFFIXES, CodesSuffix, check_suffix, load_codes, save_codes
 from xcodec_fast.convert import convert_checkpoint
 from xcodec_fast.demo import run_demo
 from xcodec_fast.describe import codes_text, describe, size_text, windows_text

@@ -10,16 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from xcodec_fast.audio import audio_files
+from xcodec_fast.audio import audio_files, load_audio
 from xcodec_fast.cli_options import Force, Model, Mono, OnDevice
-from xcodec_fast.cli_paths import require_free
-from xcodec_fast.cli_work import Device, Models, as_line, printable, progress_bar, read_clip
+from xcodec_fast.cli_paths import require_free, require_no_input
+from xcodec_fast.cli_work import Device, Models, as_line, printable, progress_bar
 from xcodec_fast.evaluation import Evaluation, evaluate
 from xcodec_fast.metrics import hearing_metrics
 from xcodec_fast.whole import check_writable, written_whole
@@ -48,8 +49,7 @@ def evaluation(
     paths = [*{path.resolve(): path for path in named}.values()]
     if output is not None:
         check_writable(output)
-        if output.resolve() in {path.resolve() for path in paths}:
-            raise ValueError(f"{output} is an input itself: give another output")
+        require_no_input([output], paths)
         require_free(output, force)
     loaded = Models(device).load(model)
     clips = _clips(paths, loaded.config.sample_rate, mono)
@@ -83,7 +83,7 @@ def _clips(paths: Sequence[Path], rate: int, mono: bool) -> dict[Path, Tensor]:
     clips = {}
     for path in paths:
         try:
-            clips[path] = read_clip(path, rate, mono)
+            clips[path] = torch.from_numpy(load_audio(path, rate, mono).samples)
         except (OSError, ValueError) as error:
             if len(paths) == 1:
                 raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,16 +12,9 @@ import typer
 from xcodec_fast.audio import HIGHEST_RATE
 from xcodec_fast.checks import chosen_bandwidth
 from xcodec_fast.cli_work import Device
+from xcodec_fast.container import CodesSuffix
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.windows import StreamSettings
-
-
-class CodesSuffix(StrEnum):
-    """Formats of codes."""
-
-    xcodec = ".xcodec"
-    npz = ".npz"
-
 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="INPUT OUTPUT", help="Or any number of files and folders, with --output-dir.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from xcodec_fast.whole import check_writable, files_below
@@ -25,20 +25,30 @@ def pair_paths(
     if output_dir is None:
         pairs = [_single(paths)]
     else:
-        if output_dir.exists() and not output_dir.is_dir():
-            raise FileExistsError(f"--output-dir {output_dir} is not a folder")
+        check_output_dir(output_dir)
         pairs = [pair for path in paths for pair in _into(path, output_dir, suffix, suffixes)]
-    inputs = {os.path.realpath(source) for source, _ in pairs}
     for output, times in Counter(output for _, output in pairs).items():
         if times > 1:
             sources = ", ".join(str(source) for source, target in pairs if target == output)
             raise ValueError(f"{output} would be written {times} times, from {sources}")
-    for _, output in pairs:
-        if os.path.realpath(output) in inputs:
-            raise ValueError(f"{output} is an input itself: give another output")
+    require_no_input([output for _, output in pairs], [source for source, _ in pairs])
     if len(pairs) == 1:
         require_free(pairs[0][1], force)
     return pairs
+
+
+def check_output_dir(path: Path) -> None:
+    """Raises FileExistsError where there is something else than a folder."""
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"--output-dir {path} is not a folder")
+
+
+def require_no_input(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raises ValueError where an output is one of the inputs."""
+    read = set(map(os.path.realpath, inputs))
+    for output in outputs:
+        if os.path.realpath(output) in read:
+            raise ValueError(f"{output} is an input itself: give another output")
 
 
 def require_free(output: Path, force: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -16,39 +15,26 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from xcodec_fast.audio import load_audio
 from xcodec_fast.checks import chosen_bandwidth
 from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice, Threads, as_typed, check_fit, wrong_option
-from xcodec_fast.cli_paths import require_free
-from xcodec_fast.cli_work import Device, Models, printable, progress_bar, read_clip
+from xcodec_fast.cli_paths import check_output_dir, require_free
+from xcodec_fast.cli_work import Device, Models, printable, progress_bar
 from xcodec_fast.streaming_plot import plot_streaming
-from xcodec_fast.streaming_report import (
-    CHUNKS_MS,
-    LEFT_CONTEXTS_MS,
-    LOOKAHEADS_MS,
-    SettingsReport,
-    StreamingReport,
-    settings_grid,
-    streaming_report,
-)
+from xcodec_fast.streaming_report import SettingsReport, StreamingReport, settings_grid, streaming_report
 from xcodec_fast.whole import make_folder, written_whole
 
 _JSON, _PICTURE = "streaming-report.json", "streaming-report.png"
 _WIDEST = 1000  # a table's line stays one line, however narrow the terminal is
 
 
-def _listed(values: Sequence[float]) -> str:
-    return ",".join(f"{value:g}" for value in values)
-
-
 def report(
     audio: Annotated[list[Path], typer.Argument(help="Clips; each is encoded at once too, so they are best short.")],
     model: Model = "xcodec-tiny",
     output_dir: Annotated[Path | None, typer.Option(help="Write JSON and a picture into this folder; created.")] = None,
-    chunk_ms: Annotated[str, typer.Option(metavar="MS,...", help="Chunks to try.")] = _listed(CHUNKS_MS),
-    lookahead_ms: Annotated[str, typer.Option(metavar="MS,...", help="Lookaheads to try.")] = _listed(LOOKAHEADS_MS),
-    left_context_ms: Annotated[str, typer.Option(metavar="MS,...", help="Left contexts to try.")] = _listed(
-        LEFT_CONTEXTS_MS
-    ),
+    chunk_ms: Annotated[str, typer.Option(metavar="MS,...", help="Chunks to try.")] = "20,40,80,160",
+    lookahead_ms: Annotated[str, typer.Option(metavar="MS,...", help="Lookaheads to try.")] = "0,40,160",
+    left_context_ms: Annotated[str, typer.Option(metavar="MS,...", help="Left contexts to try.")] = "200,1000",
     bandwidth: Bandwidth = None,
     device: OnDevice = Device.auto,
     threads: Threads = None,
@@ -62,13 +48,15 @@ def report(
             _as_list(lookahead_ms, "--lookahead-ms"),
             _as_list(left_context_ms, "--left-context-ms"),
         )
-    for path in [] if output_dir is None else (output_dir / _JSON, output_dir / _PICTURE):
-        require_free(path, force)
+    if output_dir is not None:
+        check_output_dir(output_dir)
+        for name in (_JSON, _PICTURE):
+            require_free(output_dir / name, force)
     if threads is not None:
         torch.set_num_threads(threads)
     loaded = Models(device).load(model)
     check_fit(loaded, bandwidth, *grid)
-    clips = [read_clip(path, loaded.config.sample_rate, mono) for path in audio]
+    clips = [torch.from_numpy(load_audio(path, loaded.config.sample_rate, mono).samples) for path in audio]
     with progress_bar() as bar:
         task = bar.add_task("streams", total=None)
         found = streaming_report(

@@ -15,6 +15,7 @@ import torch
 import typer
 
 from xcodec_fast.cli_options import OnDevice
+from xcodec_fast.cli_paths import check_output_dir
 from xcodec_fast.cli_work import Device, available, printable, progress_bar
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.features import XcodecFeatureExtractor
@@ -44,8 +45,7 @@ def train(
     values = Recipe.from_yaml(recipe).but(**{key: value for key, value in given.items() if value is not None})
     if not Path(values.audio).is_dir():
         raise FileNotFoundError(f"there is no folder of recordings {values.audio!r}: give --audio FOLDER")
-    if output_dir.exists() and not output_dir.is_dir():
-        raise FileExistsError(f"--output-dir {output_dir} is not a folder")
+    check_output_dir(output_dir)
     held = (output_dir / CHECKPOINT).exists()
     if held and not resume:
         raise FileExistsError(f"{output_dir} holds a run already: --resume goes on, another --output-dir begins anew")

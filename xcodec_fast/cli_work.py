@@ -11,9 +11,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from torch import Tensor
 
-from xcodec_fast.audio import AudioReader, too_short
 from xcodec_fast.cli_paths import require_free
 from xcodec_fast.codes_info import CodesInfo
 from xcodec_fast.container import check_model
@@ -70,15 +68,6 @@ def available(device: Device) -> str:
         mps = torch.backends.mps.is_available()
         return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     return device.value
-
-
-def read_clip(path: Path, rate: int, mono: bool) -> Tensor:
-    """A whole file as samples `[T]` at `rate` Hz. Raises ValueError where it holds none."""
-    with AudioReader(path, rate, mono) as reader:
-        samples = reader.read()
-        if len(samples) == 0:
-            raise ValueError(too_short(reader))
-        return torch.from_numpy(samples)
 
 
 def progress_bar() -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ from xcodec_fast.whole import check_readable, written_whole
 from xcodec_fast.windows import Windows
 from xcodec_fast.words import kind_of
 
-SUFFIXES = (".xcodec", ".npz")
+
+class CodesSuffix(StrEnum):
+    """Formats of codes."""
+
+    xcodec = ".xcodec"
+    npz = ".npz"
+
+
+SUFFIXES = tuple(CodesSuffix)
 
 
 def clip_codes(

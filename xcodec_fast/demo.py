@@ -16,10 +16,10 @@ from xcodec_fast.features import XcodecFeatureExtractor
 from xcodec_fast.hub import ASSETS
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.plot import plot_round_trip
-from xcodec_fast.whole import make_folder
+from xcodec_fast.whole import make_folder, written_whole
 
 SPEECH = ASSETS / "speech.flac"
-CODES, ORIGINAL, RECONSTRUCTION = "codes.xcodec", "original.wav", "reconstruction.wav"
+CODES, ORIGINAL, RECONSTRUCTION, PICTURE = "codes.xcodec", "original.wav", "reconstruction.wav", "roundtrip.png"
 
 
 def run_demo(audio_path: Path | None, output_dir: Path, console: Console) -> None:
@@ -79,8 +79,9 @@ def run_demo(audio_path: Path | None, output_dir: Path, console: Console) -> Non
     save_audio(output_dir / RECONSTRUCTION, reconstruction, rate)
     written = [CODES, ORIGINAL, RECONSTRUCTION]
     try:
-        plot_round_trip(output_dir / "roundtrip.png", audio.samples, reconstruction, codes[0].numpy(), rate)
-        written.append("roundtrip.png")
+        with written_whole(output_dir / PICTURE) as temporary:
+            plot_round_trip(temporary, audio.samples, reconstruction, codes[0].numpy(), rate)
+        written.append(PICTURE)
     except ImportError as error:
         console.print(error, style="yellow", markup=False)
     console.print(f"wrote           {escape(', '.join(str(output_dir / name) for name in written))}")

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+
+from xcodec_fast.mel import magnitudes
 
 _FLOOR_DB = -80
 
@@ -54,9 +57,7 @@ def plot_round_trip(path: Path, original: np.ndarray, reconstruction: np.ndarray
     plt.close(figure)
 
 
-def _spectrogram(samples: np.ndarray, window: int = 512, hop: int = 128) -> np.ndarray:
-    """Magnitudes in dB below the loudest, `[window / 2 + 1, frames]`."""
-    padded = np.pad(samples, (window // 2, window // 2))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop] * np.hanning(window)
-    magnitude = np.abs(np.fft.rfft(frames, axis=1)).T
-    return 20 * np.log10(np.maximum(magnitude / max(magnitude.max(), 1e-9), 10 ** (_FLOOR_DB / 20)))
+def _spectrogram(samples: np.ndarray) -> np.ndarray:
+    """In dB below the loudest, `[257, T // 128 + 1]`."""
+    spectra = magnitudes(torch.from_numpy(samples), window=512, hop=128)
+    return 20 * (spectra / spectra.max().clamp(min=1e-9)).clamp(min=10 ** (_FLOOR_DB / 20)).log10().numpy()

@@ -53,7 +53,7 @@ def until_stopped() -> Iterator[int]:
         os.close(told)
 
 
-def arriving(source: int, stopped: int, pace: float | None = None) -> Iterator[bytes]:
+def arriving(source: int, stopped: int, pace: float | None) -> Iterator[bytes]:
     """Bytes as soon as some are there, until their end or until `stopped` is readable.
 
     With a pace, in bytes per second, some 20 ms at a time, and none before the clock has got there.

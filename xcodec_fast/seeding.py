@@ -22,11 +22,11 @@ def seeded_model(config: XcodecConfig, audio: Tensor, seed: int) -> XcodecModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = XcodecModel(config).eval()
-        _spread(model.acoustic_encoder)
-        _spread(model.acoustic_decoder)
+        spread(model.acoustic_encoder)
+        spread(model.acoustic_decoder)
         nn.init.normal_(model.fc.weight, std=1 / math.sqrt(config.hidden_size))
         nn.init.normal_(model.fc2.weight, std=1 / math.sqrt(config.hidden_size))
-        _fill_codebooks(model.quantizer, model._embed(audio).transpose(1, 2).flatten(0, 1))
+        fill_codebooks(model.quantizer, model._embed(audio).transpose(1, 2).flatten(0, 1))
     last = model.acoustic_decoder.conv2
     loudness = audio.std() / model.decode(model.encode(audio).audio_codes).audio_values.std()
     last.weight.mul_(loudness)
@@ -35,19 +35,20 @@ def seeded_model(config: XcodecConfig, audio: Tensor, seed: int) -> XcodecModel:
     return model
 
 
-def _spread(acoustic: nn.Module) -> None:
-    """Gives DAC layers unit gain, biases, and alphas of 0.3 to 3, so that no activation is near linear."""
-    for module in acoustic.modules():
+def spread(layers: nn.Module) -> None:
+    """Gives layers unit gain, biases, and alphas of 0.3 to 3, so that no activation is near linear."""
+    for module in layers.modules():
         if isinstance(module, Snake1d):
             nn.init.uniform_(module.alpha, 0.3, 3.0)
-        elif isinstance(module, nn.Conv1d | nn.ConvTranspose1d) and module.bias is not None:
+        elif isinstance(module, nn.Conv1d | nn.ConvTranspose1d | nn.Linear):
             # Two taps of a transposed convolution meet in each output.
-            taps = 2 if isinstance(module, nn.ConvTranspose1d) else module.kernel_size[0]
-            nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_channels * taps))
-            nn.init.uniform_(module.bias, -0.05, 0.05)
+            summed = 2 * module.in_channels if isinstance(module, nn.ConvTranspose1d) else module.weight[0].numel()
+            nn.init.normal_(module.weight, std=1 / math.sqrt(summed))
+            if module.bias is not None:
+                nn.init.uniform_(module.bias, -0.05, 0.05)
 
 
-def _fill_codebooks(quantizer: ResidualVectorQuantizer, embeddings: Tensor) -> None:
+def fill_codebooks(quantizer: ResidualVectorQuantizer, embeddings: Tensor) -> None:
     """Sets each stage's entries to residuals `[N, D]` that the stage meets, blurred, so that many are used."""
     residual = embeddings
     for stage in quantizer.quantizers:

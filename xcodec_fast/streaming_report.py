@@ -17,7 +17,6 @@ from xcodec_fast.model import XcodecModel
 from xcodec_fast.streaming import StreamingXcodec
 from xcodec_fast.windows import StreamSettings
 
-CHUNKS_MS, LOOKAHEADS_MS, LEFT_CONTEXTS_MS = (20, 40, 80, 160), (0, 40, 160), (200, 1000)
 _PERCENTILES = (50, 95, 99)
 
 
@@ -49,9 +48,7 @@ class StreamingReport:
 
 
 def settings_grid(
-    chunks_ms: Iterable[float] = CHUNKS_MS,
-    lookaheads_ms: Iterable[float] = LOOKAHEADS_MS,
-    left_contexts_ms: Iterable[float] = LEFT_CONTEXTS_MS,
+    chunks_ms: Iterable[float], lookaheads_ms: Iterable[float], left_contexts_ms: Iterable[float]
 ) -> list[StreamSettings]:
     """Every combination. Raises ValueError as StreamSettings does."""
     return [StreamSettings(*choice) for choice in product(chunks_ms, lookaheads_ms, left_contexts_ms)]
