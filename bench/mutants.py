@@ -26,16 +26,18 @@ from .machine import header
 ROOT = Path(__file__).parent.parent
 _FILES = ("test_container", "test_container_damage")
 _UNEQUAL = ("test_unequal", "test_tiles", "test_errors")
-_STREAM = (
-    "test_streaming_encode",
-    "test_streaming_decode",
-    "test_streaming_state",
-    "test_streaming_batch",
-    "test_streaming_faults",
-    "test_twin",
-)
+_STREAM = ("test_soak", "test_streaming_batch", "test_streaming_faults", "test_twin")
+_STATE = ("test_streaming_damage", "test_soak", "test_streaming_state")
+# The first file is run first: the one that notices most.
 TARGETS = {
-    "windows": ("test_windows", "test_streaming_encode", "test_streaming_faults", "test_transcode", "test_usage"),
+    "windows": (
+        "test_windows",
+        "test_soak",
+        "test_streaming_encode",
+        "test_streaming_faults",
+        "test_transcode",
+        "test_usage",
+    ),
     "container_xcodec": _FILES,
     "bits": _FILES,
     "codes_info": ("test_codes_info", *_FILES),
@@ -54,8 +56,8 @@ TARGETS = {
     "lines": _STREAM,
     "steps": _STREAM,
     "stream_rows": _STREAM,
-    "state_checks": ("test_streaming_damage", "test_streaming_state"),
-    "stream_states": ("test_streaming_damage", "test_streaming_state"),
+    "state_checks": _STATE,
+    "stream_states": _STATE,
     "stream_side": _STREAM,
 }
 _PYTEST = ("pytest", "-x", "-q", "-p", "no:cacheprovider")
@@ -109,22 +111,14 @@ def timed(file: str) -> list[Test]:
 
 
 def fastest(tests: list[Test], seconds: float) -> list[str]:
-    """The names of the fastest tests that together take no longer; those of a file stay together, for its fixtures."""
-    chosen: dict[str, float] = {}
+    """The names of the fastest tests that together take no longer, in their order: a file is kept together."""
+    chosen = []
     for test in sorted(tests):
         seconds -= test.seconds
         if seconds < 0:
             break
-        chosen[test.name] = test.seconds
-    files: dict[str, list[str]] = {}
-    for test in tests:
-        if test.name in chosen:
-            files.setdefault(test.name.partition("::")[0], []).append(test.name)
-    return [
-        name
-        for names in sorted(files.values(), key=lambda names: sum(chosen[name] for name in names))
-        for name in names
-    ]
+        chosen.append(test)
+    return [test.name for test in tests if test in chosen]
 
 
 def mutated(name: str, tests: list[str], most: int) -> Tally:

@@ -15,7 +15,7 @@ def test_damaged_containers(tiny):
 
 
 def test_random_pushes(speech):
-    _all_right(soak.random_pushes(6, speech), 6)
+    _all_right(soak.random_pushes(40, speech), 40)
 
 
 def test_a_long_stream(tiny, speech):
