@@ -27,8 +27,10 @@ from .pairs import Pair, make_pair
 
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
-# Two tests side by side (pytest -n 2) have a core each.
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1))
+if "PYTEST_XDIST_WORKER" in os.environ:  # two tests side by side (pytest -n 2) have a core each
+    torch.set_num_threads(1)
+elif "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 
 @pytest.fixture(autouse=True)
