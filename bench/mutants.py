@@ -24,7 +24,8 @@ from .machine import header
 ROOT = Path(__file__).parent.parent
 _FILES = ("test_codes_info.py", "test_container.py", "test_container_damage.py")
 _PUSHES, _BATCH = "test_soak.py::test_random_pushes", "test_soak.py::test_a_busy_batch"
-_STREAM = (_PUSHES, _BATCH, "test_streaming_faults.py")
+_LOW_LATENCY = "test_streaming_decode.py::test_low_latency_decoding[ratio-3-4-2]"
+_STREAM = (_PUSHES, _BATCH, _LOW_LATENCY, "test_steps.py", "test_streaming_faults.py")
 _STATE = ("test_streaming_damage.py", _BATCH, "test_streaming_faults.py")
 # In the order in which they run, what notices most first; little enough that a mutant that lives takes half a minute.
 TARGETS = {

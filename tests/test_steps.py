@@ -1,0 +1,36 @@
+"""What a step computes anew: no less than later audio changes, and no more."""
+
+import copy
+
+import pytest
+import torch
+
+from xcodec_fast import StreamingXcodec, StreamSettings
+from xcodec_fast.steps import encoder_extents
+
+
+@pytest.fixture
+def model(pair):
+    return copy.deepcopy(pair("hubert").ours).double()
+
+
+def test_extents_are_what_later_audio_changes(model):
+    encoder, hop = model.acoustic_encoder, model.config.hop_length
+    audio = torch.randn(1, 1, 80 * hop, dtype=torch.float64)
+    with torch.inference_mode():
+        changed = (encoder(audio)[..., :50] != encoder(audio[..., : 50 * hop])).any(1)[0].nonzero()
+    final = 50 - int(changed[0])
+    assert final == encoder.context()[1]
+    assert encoder_extents(encoder, 1000)[-1] == (final, final)
+    assert encoder_extents(encoder, 2)[-1] == (2, 2)
+
+
+@pytest.mark.parametrize("apart", [-1, 0, 1, 5])
+def test_a_lookahead_of_as_much_as_later_audio_changes(model, speech, apart):
+    frames = model.acoustic_encoder.context()[1] + apart
+    settings = {"chunk_ms": 60, "lookahead_ms": 20 * frames, "left_context_ms": 600}
+    clip = speech[: 100 * model.config.hop_length].double()
+    expected = model.encode(clip[None, None], streaming=StreamSettings(**settings)).audio_codes
+    stream = StreamingXcodec(model, **settings)
+    codes = [stream.push(piece) for piece in clip.split(1700)]
+    assert torch.equal(torch.cat([*codes, stream.flush()], -1), expected)
