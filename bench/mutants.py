@@ -62,8 +62,8 @@ class Tally(NamedTuple):
 class Clone:
     """The last commit in a folder of its own, where commands run on one core."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
         # Without files of bytecode: they are told apart by whole seconds and sizes, which a mutant may share.
         self._environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
@@ -75,7 +75,7 @@ class Clone:
             command, cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise RuntimeError(f"{self.name}: {' '.join(words)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
 def mutated(name: str, most: int) -> Tally:
@@ -85,7 +85,7 @@ def mutated(name: str, most: int) -> Tally:
 
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        clone = Clone(Path(folder) / "clone")
+        clone = Clone(name, Path(folder) / "clone")
         tests = [f"tests/{test}" for test in TARGETS[name]]
         alone = time.perf_counter()
         clone.run(*_PYTEST, *tests)

@@ -1,4 +1,4 @@
-"""Weights as the convolution kernels read them, and the widths that one takes. Without Triton: the CPU reads it too."""
+"""Weights as the convolution kernels read them, and the widths of whole residual units. Without Triton, for the CPU."""
 
 from __future__ import annotations
 

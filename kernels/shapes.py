@@ -11,10 +11,10 @@ Given = tuple[Tensor | None, str, *tuple[torch.dtype, ...]]  # a tensor, the nam
 
 
 def check_inputs(function: str, **arguments: Given) -> None:
-    """Raise ValueError unless all tensors are contiguous, of a type of theirs, on one device, and as large as named.
+    """Raise ValueError unless all tensors are contiguous, on one device, and of the types and the sizes that are named.
 
-    The same name is the same size, and a name that is a number stands for that size. Of no types, the first tensor's
-    is meant. None is left out.
+    Where no type is named, it is the first tensor's. The same name is the same size, and a name that is a number stands
+    for that size. An argument that is None is skipped.
     """
     given = {name: (tensor, names, types) for name, (tensor, names, *types) in arguments.items() if tensor is not None}
     first = next(iter(given.values()))[0]

@@ -152,6 +152,19 @@ def test_a_model_may_change_before_a_stream_begins(tiny, speech):
     assert torch.equal(encoded(stream, clip, [(0, 9000)]), want)
 
 
+def test_a_model_may_not_change_within_a_stream(tiny, speech):
+    model = copy.deepcopy(tiny)
+    stream = StreamingXcodec(model, **SHORT)
+    stream.push(speech[:2000])
+    model.double()
+    with pytest.raises(RuntimeError, match=r"the model was .*float32.* but is now .*float64.*: reset\(\) the stream"):
+        stream.push(speech[:2000].double())
+    stream.reset()
+    clip = speech[:9000].double()
+    want = encoded(StreamingXcodec(model, **SHORT), clip, [(0, 9000)])
+    assert torch.equal(encoded(stream, clip, [(0, 9000)]), want)
+
+
 def test_a_state_knows_that_the_codebooks_changed(tiny, speech):
     model = copy.deepcopy(tiny)
     stream = StreamingXcodec(model, **SHORT)

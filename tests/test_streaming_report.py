@@ -1,12 +1,13 @@
 """What the streaming report's figures mean, and the command that prints and writes them."""
 
+import inspect
 import json
 import os
 
 import pytest
 import torch
 
-from xcodec_fast import StreamingXcodec, StreamSettings
+from xcodec_fast import StreamingXcodec, StreamSettings, cli_report
 from xcodec_fast.mel import log_mel_distance
 from xcodec_fast.streaming_report import settings_grid, streaming_report
 
@@ -70,6 +71,11 @@ def test_no_push_gives_codes_where_a_window_is_longer_than_the_clips(tiny, speec
 
 def test_the_grid():
     assert settings_grid([20], [0, 40], [200]) == [StreamSettings(20, 0, 200), StreamSettings(20, 40, 200)]
+    defaults = inspect.signature(cli_report.report).parameters
+    by_default = (
+        [*map(float, defaults[name].default.split(","))] for name in ("chunk_ms", "lookahead_ms", "left_context_ms")
+    )
+    assert len(settings_grid(*by_default)) == 24
 
 
 def test_the_command(run, wav, tmp_path):

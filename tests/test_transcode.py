@@ -137,7 +137,6 @@ import numpy as np
 import soundfile
 from xcodec_fast import XcodecModel
 from xcodec_fast.transcode import decode_file, encode_file
-from xcodec_fast.windows import Windows
 
 minutes, file = int(sys.argv[1]), sys.argv[2]
 with soundfile.SoundFile(file, "w", 16000, 1) as out:

@@ -221,7 +221,8 @@ class XcodecConfig(_JsonConfig):
     def from_json_file(cls, path: str | Path) -> XcodecConfig:
         """Reads a `config.json`; the reference's configs have this method too.
 
-        Raises FileNotFoundError where there is none, ValueError where it is not a JSON object, or another model's.
+        Raises OSError where it cannot be read, ValueError where it is not a JSON object or another model's, TypeError
+        where a value is of a wrong kind.
         """
         return cls.from_dict(read_json(path))
 

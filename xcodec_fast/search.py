@@ -69,7 +69,8 @@ def projected_sum(codes: Tensor, codebooks: Sequence[Tensor], projection: Any) -
     def kernels(weight: Tensor, bias: Tensor | None, *codebooks: Tensor) -> Tensor:
         from xcodec_fast.kernels import rvq_decode
 
-        return rvq_decode.decode(codes.contiguous(), derived(_tables, weight, *codebooks)[: codes.shape[1]], bias)
+        tables = derived(_tables, weight, *codebooks)[: codes.shape[1]]
+        return rvq_decode.decode(codes.contiguous(), tables, None if bias is None else bias.contiguous())
 
     def formula(weight: Tensor, bias: Tensor | None, *codebooks: Tensor) -> Tensor:
         return F.linear(summed(codes, codebooks), weight, bias)

@@ -38,7 +38,7 @@ def check_tensor(value: Any, name: str, dtype: torch.dtype, shape: list[int]) ->
         raise damaged(f"{name} is {value.dtype} {list(value.shape)}, but must be {dtype} {shape}")
 
 
-def check_code_range(codes: Tensor, name: str, codebook_size: int) -> None:
+def check_kept_codes(codes: Tensor, name: str, codebook_size: int) -> None:
     """Codes must lie in 0 ... K - 1."""
     if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
         raise damaged(f"{name} holds codes outside 0..{codebook_size - 1}")

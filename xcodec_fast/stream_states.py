@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xcodec_fast.pcm import samples_dtype
-from xcodec_fast.state_checks import check_code_range, check_count, check_finite, check_keys, check_tensor, damaged
+from xcodec_fast.state_checks import check_count, check_finite, check_kept_codes, check_keys, check_tensor, damaged
 from xcodec_fast.steps import Step
 
 
@@ -34,7 +34,7 @@ def check_row(state: Any, step: Step, channels: int, lines: Sequence[Tensor], no
         name = f"lines[{index}]"
         check_tensor(line, name, own.dtype, list(own.shape[1:]))
         if not line.is_floating_point():
-            check_code_range(line, name, codes)
+            check_kept_codes(line, name, codes)
         elif line.dtype in (torch.float32, torch.float64):
             check_finite(line, name)
     waiting, ready = state["waiting"], state["ready"]
@@ -44,13 +44,13 @@ def check_row(state: Any, step: Step, channels: int, lines: Sequence[Tensor], no
         if waiting.is_floating_point():
             check_finite(waiting, "waiting")
         else:
-            check_code_range(waiting, "waiting", codes)
+            check_kept_codes(waiting, "waiting", codes)
     if ready is not None:
         check_tensor(ready, "ready", none.dtype, [1, none.shape[1], -1])
         if ready.shape[-1] % out_unit:
             raise damaged(f"ready has {ready.shape[-1]} positions, but a frame has {out_unit}")
         if not ready.is_floating_point():
-            check_code_range(ready, "ready", codes)
+            check_kept_codes(ready, "ready", codes)
     positions = 0 if waiting is None else waiting.shape[-1]
     if state["seen"] == step.origin < 0 and 0 < positions < -step.origin * step.unit:
         raise damaged(f"{positions} positions wait, fewer than the {-step.origin * step.unit} zeros before a start")

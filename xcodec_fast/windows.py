@@ -94,7 +94,7 @@ class StreamSettings:
             check_duration(field.name, getattr(self, field.name), zero=field.name != "chunk_ms")
 
     def windows(self, frame_ms: Fraction) -> Windows:
-        """The same in frames. Raises ValueError where a duration is no multiple of `frame_ms`."""
+        """The same in frames. Raises ValueError as `in_frames` and `Windows` do."""
         frames = (in_frames(field.name, getattr(self, field.name), frame_ms) for field in fields(self))
         chunk, lookahead, left = frames
         return Windows(chunk, left, lookahead)
