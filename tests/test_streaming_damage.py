@@ -219,3 +219,18 @@ def test_a_state_in_the_middle_of_a_flush(tiny, speech, monkeypatch):
     rest = stream.flush_codes()
     assert torch.equal(other.flush_codes(), rest)
     assert first.shape[-1] + rest.shape[-1] == 5 * 480
+
+
+def test_a_state_whose_last_frame_is_not_whole(tiny, speech, monkeypatch):
+    stream, other = StreamingXcodec(tiny), StreamingXcodec(tiny)
+    stream.push(speech[:1000])  # 3.125 frames
+    with monkeypatch.context() as failing:
+        failing.setattr("xcodec_fast.steps.EncodeStep._out", None)
+        with pytest.raises(TypeError, match="not callable"):
+            stream.flush()
+    state = stream.state_dict()
+    assert state["rows"][0]["encoder"]["row"]["end"] == 4
+    other.load_state_dict(state)
+    codes = stream.flush()
+    assert codes.shape[-1] == 4
+    assert torch.equal(other.flush(), codes)
