@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from xcodec_fast import StreamingXcodec, StreamSettings
+from xcodec_fast.chunk_codes import chunk_codes
 from xcodec_fast.steps import encoder_extents
 
 
@@ -34,3 +35,18 @@ def test_a_lookahead_of_as_much_as_later_audio_changes(model, speech, apart):
     stream = StreamingXcodec(model, **settings)
     codes = [stream.push(piece) for piece in clip.split(1700)]
     assert torch.equal(torch.cat([*codes, stream.flush()], -1), expected)
+
+
+def test_a_context_that_is_not_there_yet_costs_nothing(tiny, speech, monkeypatch):
+    """Also where a stream begins, and the shapes of its lines are found."""
+    seen = []
+
+    def counted(model, window, *more):
+        seen.append(window.shape[-1])
+        return chunk_codes(model, window, *more)
+
+    monkeypatch.setattr("xcodec_fast.steps.chunk_codes", counted)
+    stream, short = (StreamingXcodec(tiny, chunk_ms=40, left_context_ms=ms) for ms in (60_000, 1000))
+    assert torch.equal(stream.push(speech[:6400]), short.push(speech[:6400]))
+    assert len(seen) == 2 * (1 + 10)
+    assert max(seen) == 6400

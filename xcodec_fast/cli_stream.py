@@ -68,8 +68,8 @@ def stream(
 ) -> None:
     """Raw mono PCM to codes, or to the audio they decode to, on stdout, as soon as a chunk is there.
 
-    At the input's end, or at Ctrl-C, what is left is encoded too, its last frame filled up with zeros, and the exit
-    code is 0; so it is where the reader of stdout has had enough.
+    At the input's end, or at Ctrl-C, what is left is encoded too, its last frame filled up with zeros. The exit code is
+    0 then, and also where the reader of stdout leaves early.
     """
     if decode_lookahead_ms is not None and emit is Emit.codes:
         raise typer.BadParameter("goes with --emit pcm alone", param_hint="--decode-lookahead-ms")

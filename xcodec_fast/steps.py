@@ -65,7 +65,9 @@ class Step(ABC):
         zero = torch.zeros(1, dtype=torch.int64, device=chunk.device)
         nothing = StreamState(zero, zero, ())
         walk = Walk(nothing, chunk.shape[-1] // self.unit, self.unit, zero, None, True, self.extents)
-        self._out(walk, chunk, None)
+        # Of a window its chunk alone: the rest may be long, and lines do not depend on it.
+        span = None if self.windows is None else (self.windows.left, self.windows.left + self.windows.chunk)
+        self._out(walk, chunk, span)
         self.reach, self.dtype = walk.reach, chunk.dtype
         lines = tuple(line.new_zeros(batch, *line.shape[1:]) for line in walk.state().lines)
         return StreamState(zero.new_full((batch,), self.origin), zero.new_zeros(batch), lines)
