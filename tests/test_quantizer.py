@@ -25,6 +25,14 @@ def test_stages_of_a_bandwidth(name):
             assert ours.stages(bandwidth) == min(stages, ours.num_quantizers)
 
 
+def test_the_sum_of_the_entries(tiny):
+    codes = torch.randint(0, tiny.config.codebook_size, (3, 2, 5))
+    expected = sum(codebook[chosen] for codebook, chosen in zip(tiny.quantizer.codebooks, codes, strict=False))
+    made = tiny.quantizer.decode(codes)
+    assert made.shape == (2, tiny.config.codebook_dim, 5)
+    assert torch.allclose(made.mT, expected, atol=1e-6)
+
+
 def test_the_hash_of_the_codebooks(tiny):
     entries = torch.stack(tiny.quantizer.codebooks).bfloat16().view(torch.int16).numpy().astype("<i2")
     assert tiny.quantizer.codebooks_hash() == hashlib.blake2b(entries.tobytes(), digest_size=16).digest()

@@ -60,6 +60,8 @@ def test_a_mask():
         ),
         ([torch.zeros(9), "b"], TypeError, r"input_values\[1\] must be a torch\.Tensor"),
         ([np.zeros(9, dtype=np.int16)], TypeError, r"input_values\[0\] must be a torch\.Tensor"),
+        ([np.zeros(9, dtype=bool)], TypeError, r"input_values\[0\] must be a torch\.Tensor"),
+        ([np.zeros(9, dtype=complex)], TypeError, r"input_values\[0\] must be a torch\.Tensor"),
         (
             [torch.zeros(9).double()],
             ValueError,
