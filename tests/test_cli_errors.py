@@ -244,7 +244,8 @@ def test_damaged_files_leave_no_output(run, tone, tmp_path, change):
 def test_a_command_that_is_stopped_leaves_no_file(tmp_path, stop):
     """It is stopped in the middle of writing: the second tile never comes."""
     code = (
-        "import time; from xcodec_fast import cli, transcode\n"
+        "import signal, time; from xcodec_fast import cli, transcode\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # what runs in the background may ignore it
         "tiles = transcode.decode_tiles\n"
         "def stuck(*arguments):\n"
         "    yield from tiles(*arguments)\n"

@@ -1,11 +1,12 @@
 """What a step computes anew: no less than later audio changes, and no more."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 
-from xcodec_fast import StreamingXcodec, StreamSettings
+from xcodec_fast import StreamingXcodec, StreamingXcodecBatch, StreamSettings
 from xcodec_fast.chunk_codes import chunk_codes
 from xcodec_fast.steps import encoder_extents
 
@@ -50,3 +51,14 @@ def test_a_context_that_is_not_there_yet_costs_nothing(tiny, speech, monkeypatch
     assert torch.equal(stream.push(speech[:6400]), short.push(speech[:6400]))
     assert len(seen) == 2 * (1 + 10)
     assert max(seen) == 6400
+
+
+def test_rows_that_end_within_a_chunk_and_are_stepped_on(tiny, speech):
+    """By a lookahead of several chunks."""
+    settings: dict[str, Any] = {"chunk_ms": 80, "lookahead_ms": 240, "left_context_ms": 200}
+    clips = [speech[: 320 * frames] for frames in (13, 10)]
+    batch = StreamingXcodecBatch(tiny, 2, **settings)
+    pushed, flushed = batch.push(clips), batch.flush()
+    for clip, first, rest in zip(clips, pushed, flushed, strict=True):
+        expected = tiny.encode(clip[None, None], streaming=StreamSettings(**settings), window_batch=1).audio_codes
+        assert torch.equal(torch.cat([first, rest], -1), expected)
