@@ -196,5 +196,5 @@ def main(share: float) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--share", type=float, default=1.0, help="of the full numbers; 0.01 takes 20 s")
+    parser.add_argument("--share", type=float, default=1.0, help="of the full numbers; 0.01 takes half a minute")
     sys.exit(main(parser.parse_args().share))
