@@ -96,6 +96,7 @@ def test_the_command(run, tone, tmp_path):
     out = ok(run("evaluate", "clips", "b.wav", "--output", "e.json"))
     assert "2 clips, 2.0 s, 100 frames; model xcodec-tiny" in out
     assert ("not measured: PESQ-WB (pip install pesq)" in out) is ("pesq_wb" not in hearing_metrics())
+    assert out.splitlines()[-1] == "wrote e.json"
     values = json.loads((tmp_path / "e.json").read_text())
     assert len(values["bandwidths"]) == 5
     for row in values["bandwidths"]:

@@ -11,6 +11,8 @@ from .commands import refused
     ("arguments", "line"),
     [
         ("encode", "missing argument 'INPUT OUTPUT'; "),
+        ("encode a", "give one input and one output, or --output-dir with any number of inputs, not 1 path; "),
+        ("roundtrip a b c", "give one input and one output, or --output-dir with any number of inputs, not 3 paths; "),
         ("encode a b --no-such-option", "no such option: --no-such-option"),
         ("encode a b --bandwidth", "option '--bandwidth' requires an argument"),
         ("encode a b --window x", "--window 'x' is neither a number of seconds above 0 nor 'none'"),

@@ -87,6 +87,7 @@ def test_the_command(run, wav, tmp_path):
     assert len(lines[3]) == 4 + 3 + 1 + 8 + 1
     assert lines[4][8:16] == ["100.0"] * 8
     assert "0.50 s of audio, model xcodec-tiny on cpu; codes of whole clips: " in out
+    assert out.endswith("wrote made/report/streaming-report.json, made/report/streaming-report.png\n")
     folder = tmp_path / "made" / "report"
     assert sorted(os.listdir(folder)) == ["streaming-report.json", "streaming-report.png"]
     assert (folder / "streaming-report.png").read_bytes().startswith(b"\x89PNG")

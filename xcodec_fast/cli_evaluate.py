@@ -74,6 +74,8 @@ def evaluation(
             print(printable(f"not judged by {', '.join(metrics)}, so not in the mean: {name}"))
     for name in sorted(_PACKAGES.keys() - hearing_metrics().keys()):
         print(f"not measured: {_HEADINGS[name]} (pip install {_PACKAGES[name]})")
+    if output is not None:
+        print(printable(f"wrote {output}"))
     if failed:
         raise ValueError(f"{len(failed)} of {len(paths)} files failed")
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from xcodec_fast.cli_usage import UsageError
 from xcodec_fast.whole import check_writable, files_below
 from xcodec_fast.words import counted
 
@@ -19,8 +20,9 @@ def pair_paths(
     In the folder an output has its input's name with `suffix`. An input that is a folder stands for the files in it,
     and below, that end in one of `suffixes`; they keep their subfolders. An output folder within it is left out.
 
-    Raises FileNotFoundError, FileExistsError and ValueError where no output could be written, two inputs have the same,
-    or it is an input, or where a single one exists without `force`: of several, `require_free` tells in their turn.
+    Raises `UsageError` where it is neither of the two; FileNotFoundError, FileExistsError or ValueError where an output
+    could not be written, two inputs have the same, it is an input, or where a single one exists without `force`: of
+    several, `require_free` tells in their turn.
     """
     if output_dir is None:
         pairs = [_single(paths)]
@@ -59,7 +61,7 @@ def require_free(output: Path, force: bool) -> None:
 
 def _single(paths: Sequence[Path]) -> tuple[Path, Path]:
     if len(paths) != 2:
-        raise ValueError(
+        raise UsageError(
             "give one input and one output, or --output-dir with any number of inputs, "
             f"not {counted(len(paths), 'path')}"
         )

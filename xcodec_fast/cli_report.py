@@ -76,7 +76,8 @@ def report(
     if output_dir is not None:
         kbps = chosen_bandwidth(bandwidth, loaded.config.target_bandwidths)
         about = {"model": model, "device": str(loaded.device), "bandwidth": kbps, "audio": [*map(str, audio)]}
-        _write(output_dir, {**about, **asdict(found)}, found)
+        written = _write(output_dir, {**about, **asdict(found)}, found)
+        print(printable(f"wrote {', '.join(map(str, written))}"))
 
 
 def _as_list(text: str, option: str) -> list[float]:
@@ -113,12 +114,15 @@ def _cells(row: SettingsReport) -> list[str]:
     ]
 
 
-def _write(folder: Path, values: dict[str, object], found: StreamingReport) -> None:
+def _write(folder: Path, values: dict[str, object], found: StreamingReport) -> list[Path]:
     make_folder(folder)
+    written = [folder / _JSON]
     with written_whole(folder / _JSON) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     try:
         with written_whole(folder / _PICTURE) as temporary:
             plot_streaming(temporary, found)
+        written.append(folder / _PICTURE)
     except ImportError as error:
         print(f"note: {error}", file=sys.stderr)
+    return written

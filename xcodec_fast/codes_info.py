@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xcodec_fast.audio import HIGHEST_RATE
 from xcodec_fast.windows import Windows
 
-HASH_BYTES = 16
+HASH_BYTES = 16  # of the codebooks
 LONGEST_ID = 255  # bytes of UTF-8
-_HIGHEST_RATE = 1_000_000
 _LIMITS = {
-    "sample_rate": (1, _HIGHEST_RATE),
+    "sample_rate": (1, HIGHEST_RATE),
     "hop_length": (1, 1 << 20),
     "codebook_size": (2, 1 << 16),
     "quantizers": (1, 1 << 10),
     "frames": (1, 1 << 40),
     "samples": (1, 1 << 60),
-    "original_rate": (1, _HIGHEST_RATE),
+    "original_rate": (1, HIGHEST_RATE),
     "original_samples": (1, 1 << 60),
 }
 
