@@ -12,6 +12,7 @@ from .commands import refused
     [
         ("encode", "missing argument 'INPUT OUTPUT'; "),
         ("encode a", "give one input and one output, or --output-dir with any number of inputs, not 1 path; "),
+        ("decode a", "give one input and one output, or --output-dir with any number of inputs, not 1 path; "),
         ("roundtrip a b c", "give one input and one output, or --output-dir with any number of inputs, not 3 paths; "),
         ("encode a b --no-such-option", "no such option: --no-such-option"),
         ("encode a b --bandwidth", "option '--bandwidth' requires an argument"),

@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import sys
 
 import pytest
 import torch
@@ -96,6 +97,16 @@ def test_the_command(run, wav, tmp_path):
     assert [row["latency_ms"] for row in written["rows"]] == [80, 500]
     assert written["rows"][1]["agreement"] == [1.0] * 8
     refused(run(*arguments, "--output-dir", "made/report"), "streaming-report.json exists already: --force replaces it")
+
+
+def test_without_matplotlib_there_is_no_picture(run, wav, monkeypatch):
+    wav(8000, 16000)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = run("streaming-report", "in.wav", "--chunk-ms", 80, "--output-dir", "made", "--lookahead-ms", 0)
+    assert result.code == 0
+    assert "matplotlib" in result.err
+    assert result.out.endswith("wrote made/streaming-report.json\n")
+    assert os.listdir("made") == ["streaming-report.json"]
 
 
 def test_what_cannot_be(run, tone):

@@ -1,4 +1,4 @@
-"""The command line, `xcodec-fast`. An error is one line on stderr, with exit code 1; of a wrong option, with 2."""
+"""The command line, `xcodec-fast`. An error is one line on stderr and exit code 1; 2 for a wrong command line."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from xcodec_fast.audio import HIGHEST_RATE
 from xcodec_fast.windows import Windows
 
-HASH_BYTES = 16  # of the codebooks
+HASH_BYTES = 16
 LONGEST_ID = 255  # bytes of UTF-8
 _LIMITS = {
     "sample_rate": (1, HIGHEST_RATE),

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec_fast.codes_info import HASH_BYTES
 from xcodec_fast.config import XcodecConfig
 from xcodec_fast.search import nearest_codes, residual_codes, summed
 
@@ -93,11 +92,11 @@ class ResidualVectorQuantizer(nn.Module):
         return min(self.get_num_quantizers_for_bandwidth(bandwidth), self.num_quantizers)
 
     def codebooks_hash(self) -> bytes:
-        """Which codebooks these are: BLAKE2b of all entries as little-endian bfloat16, stage after stage.
+        """Which codebooks these are: BLAKE2b, 16 bytes, of all entries as little-endian bfloat16, stage after stage.
 
         In bfloat16, so that a model loaded in it has the hash of its checkpoint in float32.
         """
-        digest = hashlib.blake2b(digest_size=HASH_BYTES)
+        digest = hashlib.blake2b(digest_size=16)
         for quantizer in self.quantizers:
             entries = quantizer.codebook.embed.detach().to("cpu", torch.bfloat16)
             digest.update(entries.view(torch.int16).numpy().astype("<i2").tobytes())
