@@ -20,9 +20,9 @@ def pair_paths(
     In the folder an output has its input's name with `suffix`. An input that is a folder stands for the files in it,
     and below, that end in one of `suffixes`; they keep their subfolders. An output folder within it is left out.
 
-    Raises `UsageError` where the paths are neither form; FileNotFoundError, FileExistsError or ValueError where an output
-    could not be written, two inputs have the same output, or an output is an input. One that exists is refused here if
-    it is the only one and without `force`; of several, `require_free` refuses each in its turn.
+    Raises `UsageError` where the paths are neither form; FileNotFoundError, FileExistsError or ValueError where an
+    output could not be written, two inputs have the same output, or an output is an input. One that exists is refused
+    here if it is the only one and without `force`; of several, `require_free` refuses each in its turn.
     """
     if output_dir is None:
         pairs = [_single(paths)]
