@@ -3,4 +3,4 @@
 import sys
 
 for _name in ("soundfile", "soxr", "typer", "rich"):
-    sys.modules[_name] = None  # type: ignore[assignment]
+    sys.modules[_name] = None  # type: ignore[assignment]  # Python's own way to make an import fail

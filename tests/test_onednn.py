@@ -44,6 +44,7 @@ def _exact(conv, x, padding=None):
         (1, 16, 7, {"padding": 3}),
         (1, 16, 10, {"stride": 5, "bias": False}),
         (1, 5, 3, {"dilation": 2}),
+        (1, 5, 7, {"stride": 2, "dilation": 2, "padding": 4}),
         (64, 1, 7, {"padding": 3}),
         (3, 5, 3, {}),
     ],
@@ -65,6 +66,26 @@ def test_a_convolution(channels, made, kernel, options, batch, positions, layout
         y, s = conv1d(x, conv, then="gelu")
         _assert_near(exact, y, dtype)
         _assert_near(nn.functional.gelu(exact), s, dtype)
+
+
+@pytest.mark.parametrize(("channels", "kernel", "options"), [(8, 16, {"stride": 8}), (8, 3, {"stride": 2}), (1, 7, {})])
+def test_inputs_that_do_not_fit_are_refused_as_by_a_convolution(channels, kernel, options):
+    conv = nn.Conv1d(channels, 4, kernel, **options)
+    with torch.no_grad():
+        with pytest.raises(RuntimeError, match=f"Kernel size: .*{kernel}.*can't be greater than actual input size"):
+            conv1d(torch.randn(2, channels, kernel - 1), conv)
+        with pytest.raises(RuntimeError, match=f"to have {channels} channels, but got 6 channels instead"):
+            conv1d(torch.randn(2, 6, 40), conv)
+
+
+def test_padding_in_place_of_the_layers_own(packings):
+    """As a stream has it, of the acoustic encoder's strided layers; packed once for both."""
+    conv = nn.Conv1d(24, 40, 10, stride=5, padding=3)
+    x = torch.randn(2, 24, 45)
+    with torch.no_grad():
+        _assert_near(_exact(conv, x, 0), conv1d(x, conv, padding=0)[0], torch.float32)
+        _assert_near(_exact(conv, x), conv1d(x, conv)[0], torch.float32)
+    assert packings == [(40, 24, 10)]
 
 
 @pytest.mark.parametrize("groups", [1, 4])
@@ -127,12 +148,12 @@ def packings(monkeypatch):
 
 
 def test_weights_are_packed_once(packings):
-    conv, one_tap, x = nn.Conv1d(8, 8, 3), nn.Conv1d(8, 8, 1), torch.randn(1, 8, 20)
+    convs = nn.Conv1d(8, 8, 3), nn.Conv1d(8, 8, 1), nn.Conv1d(8, 8, 3, stride=2), nn.Conv1d(1, 8, 5)
     with torch.no_grad():
         for _ in range(3):
-            conv1d(x, conv)
-            conv1d(x, one_tap)
-    assert packings == [(8, 8, 3), (8, 8)]
+            for conv in convs:
+                conv1d(torch.randn(1, conv.in_channels, 20), conv)
+    assert packings == [(8, 8, 3), (8, 8), (8, 24), (8, 5)]
 
 
 def test_weights_that_cannot_be_kept_are_not_packed(packings):
