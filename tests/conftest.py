@@ -17,7 +17,7 @@ import transformers
 from torch import Tensor
 
 from bench.speech import speech_clip
-from xcodec_fast import XcodecModel, convert
+from xcodec_fast import XcodecModel, blas, convert, cpu, onednn
 from xcodec_fast.audio import load_audio
 from xcodec_fast.convert import ACOUSTIC_WIDTHS, TEACHERS
 
@@ -73,6 +73,15 @@ def recordings() -> list[tuple[str, np.ndarray]]:
     with open(Path(folder) / "MANIFEST.csv", encoding="utf-8") as manifest:
         files = [row["file"] for row in csv.DictReader(manifest)]
     return [(file, load_audio(Path(folder) / file, 16000).samples) for file in files]
+
+
+@pytest.fixture(params=[onednn, blas], ids=["onednn", "blas"])
+def library(request, monkeypatch):
+    """The module that computes on the CPU, whichever this one's is."""
+    if not request.param.has(torch.float32):
+        pytest.skip("this PyTorch is without it")
+    monkeypatch.setattr(cpu, "library", lambda: request.param)
+    return request.param
 
 
 @pytest.fixture

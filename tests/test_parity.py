@@ -62,6 +62,18 @@ def test_audio_and_embeddings_in_double_precision(pair, speech, name):
     assert (frames - reference._extract_semantic_features(audio)).abs().max() < 1e-11
 
 
+@pytest.mark.parametrize("name", ["hubert", "wavlm-stable", "hop-640", "ratio-3"])
+@pytest.mark.usefixtures("library")
+def test_by_either_library_of_the_cpu(pair, speech, name):
+    judge = CodeEquality(pair(name))
+    judge.add(speech[None, None, : 5 * 16000 + 200])
+    judge.assert_holds()
+    codes = judge.pair.reference.encode(speech[None, None, :40000]).audio_codes
+    with torch.no_grad():
+        expected = judge.pair.reference.decode(codes).audio_values
+        assert_same_audio(expected, judge.pair.ours.decode(codes).audio_values)
+
+
 def test_forward_may_return_less_than_it_was_given(pair, speech):
     both = pair("hubert")
     audio = speech[None, None, 4000:4399]

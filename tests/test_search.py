@@ -1,12 +1,12 @@
-"""The nearest codes on a CPU, by oneDNN and by the formula."""
+"""The nearest codes on a CPU, by either library and by the formula."""
 
 import pytest
 import torch
 
-from xcodec_fast import backend, onednn
+from xcodec_fast import backend, cpu
 from xcodec_fast.search import nearest_codes, residual_codes
 
-pytestmark = pytest.mark.skipif(not onednn._has(torch.float32), reason="this PyTorch is without oneDNN's operators")
+pytestmark = pytest.mark.usefixtures("library")
 
 
 def _codebooks(stages=3, size=40, dim=24):
@@ -17,7 +17,7 @@ def test_they_are_the_nearest():
     (codebook,), x = _codebooks(1), torch.randn(50, 24)
     exact = torch.cdist(x.double(), codebook.double()).argmin(1)
     with torch.no_grad():
-        assert onednn.suits([codebook], x)
+        assert cpu.suits([codebook], x)
         assert residual_codes(x, [codebook])[:, 0].equal(exact)
         assert nearest_codes(x, codebook).equal(exact)
 
@@ -47,7 +47,7 @@ def test_a_changed_codebook_is_searched_as_it_is_now():
 
 
 def test_entries_of_long_norms_that_lie_close():
-    """Where the norms' rounding would decide: oneDNN's are rounded once."""
+    """Where the norms' rounding would decide: the CPU's are rounded once."""
     codebook = 100 + 0.01 * torch.randn(40, 24)
     with torch.no_grad():
         found = residual_codes(codebook, [codebook])[:, 0]

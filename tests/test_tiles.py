@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from xcodec_fast import onednn, residual_units, tiles
+from xcodec_fast import cpu, residual_units, tiles
 
 from .equality import assert_same_audio
 
@@ -56,6 +56,18 @@ def test_rows_of_their_own_lengths(pair, monkeypatch):
         assert not row[:, length * model.config.hop_length :].any()
 
 
+def test_rows_of_their_own_lengths_stay_out_of_blocks(pair, monkeypatch):
+    """A block would read what lies past a row's end."""
+    monkeypatch.setattr(residual_units, "_BLOCK", 1)
+    model = pair("hubert").ours
+    codes, lengths = _codes(model, 2, 60), [60, 30]
+    mask = torch.arange(60) < torch.tensor(lengths)[:, None]
+    with torch.no_grad():
+        audio = model.decode(codes, audio_codes_mask=mask).audio_values
+        for row, clip, length in zip(audio, codes, lengths, strict=True):
+            assert_same_audio(model.decode(clip[None, :, :length]).audio_values[0], row[:, : 320 * length])
+
+
 def test_what_is_decoded_at_once(pair):
     """With a gradient, and in float64, which is what the others are compared with."""
     model = copy.deepcopy(pair("hubert").ours)
@@ -65,7 +77,7 @@ def test_what_is_decoded_at_once(pair):
     model.requires_grad_(False).fc2.bias.requires_grad_(True)
     model.decode(_codes(model, 2, 3)).audio_values.sum().backward()
     with torch.no_grad():
-        assert tiles.suit(model) is onednn._has(torch.float32)
+        assert tiles.suit(model) is cpu.library().has(torch.float32)
         assert not tiles.suit(copy.deepcopy(model).double())
 
 

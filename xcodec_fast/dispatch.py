@@ -30,8 +30,8 @@ def backend(name: str) -> Iterator[None]:
     float16, and PyTorch the rest: other types, the CPU, autocast, function transforms (torch.func), forward-mode
     gradients, subclasses of Tensor. Forced, "triton" raises ValueError on all these; it takes CPU tensors where
     TRITON_INTERPRET=1 was set before triton was imported. Under torch.compile it is PyTorch's branch that is compiled.
-    Layers with hooks, or of a class of their own, are called, whatever is forced. On a CPU, unless something is forced,
-    oneDNN is called for what suits it (`onednn.py`).
+    Convolutions and linear layers with hooks, or of a class of their own, are called, whatever is forced. On a CPU,
+    unless something is forced, oneDNN or BLAS computes what suits them (`cpu.py`).
 
     Raises ValueError on another name.
     """

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec_fast import onednn
+from xcodec_fast import cpu
 from xcodec_fast.config import SemanticConfig
 from xcodec_fast.functional import conv1d
 from xcodec_fast.intervals import Interval, conv_length, evenly, through
@@ -48,7 +48,7 @@ class FrontEndLayer(nn.Module):
             return conv1d(x, self.conv, then="gelu", keep_y=False)[1]
         x, _ = conv1d(x, self.conv)
         if affine is not None:
-            x = torch.addcmul(affine.shift, x, affine.scale)
+            x = torch.addcmul(affine.shift, x, affine.scale).to(x.dtype)
         elif self.norm == "group" and interval is not None:
             norm = self.layer_norm
             x = own_group_norm(x, interval.own(x.shape[-1]), norm.weight, norm.bias, norm.eps)
@@ -104,7 +104,7 @@ class FrontEnd(nn.Module):
     def _suits_tiles(self, x: Tensor) -> bool:
         """On a CPU, without gradients, where nobody sees the layers called tile by tile."""
         convs = (layer.conv for layer in self.conv_layers)
-        return is_unseen(self, *convs) and onednn.suits(self.parameters(), x)
+        return is_unseen(self, *convs) and cpu.suits(self.parameters(), x)
 
     def through(self, interval: Interval | None) -> Interval | None:
         """The frames that an interval of samples becomes."""

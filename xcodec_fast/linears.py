@@ -1,4 +1,4 @@
-"""Linear layers: by PyTorch, by oneDNN, and several of one input in a single product."""
+"""Linear layers: by PyTorch, by `cpu`, and several of one input in a single product."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from xcodec_fast import onednn
+from xcodec_fast import cpu
 from xcodec_fast.derived import derived, joined
 from xcodec_fast.dispatch import uses_triton
 from xcodec_fast.plain import is_plain, keeps_its_weight
 
 
 def projections(x: Tensor, *linears: Any) -> tuple[Tensor, ...]:
-    """Each linear layer's map of x `[B, F, C]`; on a GPU or by oneDNN in one product, by the layers' joined weights."""
+    """Each linear layer's map of x `[B, F, C]`; on a GPU or by `cpu` in one product, by the layers' joined weights."""
     if not all(map(is_plain, linears)):
         return tuple(linear(x, layer) for layer in linears)
     weights = [layer.weight for layer in linears]
@@ -23,8 +23,8 @@ def projections(x: Tensor, *linears: Any) -> tuple[Tensor, ...]:
         return tuple(linear(x, layer) for layer in linears)
     if uses_triton(x, *linears):
         y = F.linear(x, derived(joined, *weights), derived(joined, *biases) if biases else None)
-    elif all(map(keeps_its_weight, linears)) and onednn.suits((*weights, *biases), x):
-        y = onednn.linear(x, weights, biases)
+    elif all(map(keeps_its_weight, linears)) and cpu.suits((*weights, *biases), x):
+        y = cpu.linear(x, weights, biases)
     else:
         return tuple(layer(x) for layer in linears)
     return y.split([len(weight) for weight in weights], -1)
@@ -32,6 +32,6 @@ def projections(x: Tensor, *linears: Any) -> tuple[Tensor, ...]:
 
 def linear(x: Tensor, layer: Any) -> Tensor:
     """x weight^T + bias. `[..., C]` -> `[..., C']`."""
-    if is_plain(layer) and keeps_its_weight(layer) and onednn.suits((layer.weight, layer.bias), x):
-        return onednn.linear(x, [layer.weight], [] if layer.bias is None else [layer.bias])
+    if is_plain(layer) and keeps_its_weight(layer) and cpu.suits((layer.weight, layer.bias), x):
+        return cpu.linear(x, [layer.weight], [] if layer.bias is None else [layer.bias])
     return layer(x)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xcodec_fast import onednn
+from xcodec_fast import cpu
 from xcodec_fast.derived import derived
 from xcodec_fast.dispatch import uses_triton, with_gradients
 from xcodec_fast.linears import linear
@@ -38,8 +38,8 @@ def residual_codes(x: Tensor, codebooks: Sequence[Tensor], stages: int | None = 
         return rvq.search(x.float().contiguous(), *tables)
     codes = []
     for codebook in codebooks[:stages]:
-        if onednn.suits([codebook], x):
-            stage = onednn.linear(x, [codebook], [derived(_minus_half_norms, codebook)]).argmax(1)
+        if cpu.suits([codebook], x):
+            stage = cpu.linear(x, [codebook], [derived(_minus_half_norms, codebook)]).argmax(1)
         else:
             stage = nearest_codes(x, codebook)
         x = x - F.embedding(stage, codebook)

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec_fast import onednn
-from xcodec_fast.plain import is_plain
+from xcodec_fast import cpu
 
 _gelu_tanh = partial(F.gelu, approximate="tanh")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -27,15 +26,15 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def grouped_conv1d(x: Tensor, conv: nn.Conv1d, weight: Tensor) -> Tensor:
-    """A convolution in groups, with the weight that its parametrization gives. `[B, C, T]` -> `[B, C', T']`."""
-    if is_plain(conv) and onednn.suits((weight, conv.bias), x):
-        return onednn.conv1d(x, weight, conv.bias, padding=int(conv.padding[0]), groups=conv.groups)
+    """A plain convolution in groups, with the weight that its parametrization gives. `[B, C, T]` -> `[B, C', T']`."""
+    if cpu.suits((weight, conv.bias), x):
+        return cpu.conv1d(x, weight, conv.bias, padding=int(conv.padding[0]), groups=conv.groups)
     return F.conv1d(x, weight, conv.bias, padding=conv.padding, groups=conv.groups)
 
 
 @dataclass(frozen=True)
 class Affine:
-    """x scale + shift. `[B, C, 1]` each."""
+    """x scale + shift. `[B, C, 1]` each, in float32 or float64, whatever x is."""
 
     scale: Tensor
     shift: Tensor
@@ -60,7 +59,8 @@ def group_affine(pieces: Iterable[Tensor], norm: nn.GroupNorm) -> Affine:
         count += n
     scale = (squares / count + norm.eps).rsqrt() * norm.weight
     shift = norm.bias - mean * scale
-    return Affine(*(values.to(norm.weight.dtype)[..., None] for values in (scale, shift)))
+    dtype = torch.promote_types(norm.weight.dtype, torch.float32)
+    return Affine(*(values.to(dtype)[..., None] for values in (scale, shift)))
 
 
 def own_group_norm(x: Tensor, own: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xcodec_fast import onednn
+from xcodec_fast import cpu
 from xcodec_fast.intervals import Interval, evenly
 from xcodec_fast.plain import is_unseen
 
@@ -22,9 +22,9 @@ _TOGETHER = 125  # frames of rows that are decoded at once; four rows of 2 s tak
 
 
 def suit(model: Any) -> bool:
-    """Whether `decode` itself goes through clips in tiles: where oneDNN runs layers that nobody sees called."""
+    """Whether `decode` itself goes through clips in tiles: on a CPU, of layers that nobody sees called."""
     decoder = model.acoustic_decoder
-    return is_unseen(decoder, model.fc2, *decoder.convs) and onednn.suits(
+    return is_unseen(decoder, model.fc2, *decoder.convs) and cpu.suits(
         (model.fc2.weight, model.fc2.bias, *model.quantizer.codebooks, *decoder.parameters())
     )
 
@@ -52,7 +52,7 @@ def decode_tiles(model: Any, audio_codes: Tensor) -> Iterator[Tensor]:
     """Codes `[1, Q, F]` -> audio `[1, 1, t]` in pieces, which put together are the decoder's of all codes.
 
     A piece is decoded with as many frames on each side as the decoder's layers reach, so that it equals the whole's up
-    to rounding (2e-5 of a peak of 0.5 in float32, 1e-14 in float64).
+    to rounding.
     """
     context, hop, frames = model.acoustic_decoder.context(), model.config.hop_length, audio_codes.shape[2]
     for start, stop in evenly(frames, FRAMES):

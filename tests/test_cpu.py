@@ -1,17 +1,25 @@
-"""The CPU's convolutions by oneDNN give what PyTorch's do, channels-last, and see when their weights change."""
+"""A CPU's convolutions, by either library, give what PyTorch's do, channels-last, and see changes of their weights."""
 
 import copy
+import re
 
 import pytest
 import torch
 from torch import nn
 
-from xcodec_fast import backend, onednn
+from xcodec_fast import backend, blas, cpu, onednn
 from xcodec_fast.functional import conv1d
 
-pytestmark = pytest.mark.skipif(not onednn._has(torch.float32), reason="this PyTorch is without oneDNN's operators")
-DTYPES = [dtype for dtype in (torch.float32, torch.bfloat16) if onednn._has(dtype)]
+pytestmark = pytest.mark.usefixtures("library")
 LIMIT = {torch.float32: 2e-6, torch.bfloat16: 1e-2}  # of the peak
+LAYOUTS = {onednn: ("_packed", "_packed_matrix"), blas: ("_matrices", "_two_matrices", "_taps_in_a_row")}
+
+
+@pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def dtype(request, library):
+    if not library.has(request.param):
+        pytest.skip("this CPU is without it")
+    return request.param
 
 
 def _assert_near(exact, y, dtype):
@@ -28,7 +36,6 @@ def _exact(conv, x, padding=None):
     return conv(x.double())
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", ["channels-last", "as it lies"])
 @pytest.mark.parametrize(
     ("channels", "made", "kernel", "options"),
@@ -68,14 +75,27 @@ def test_a_convolution(channels, made, kernel, options, batch, positions, layout
         _assert_near(nn.functional.gelu(exact), s, dtype)
 
 
-@pytest.mark.parametrize(("channels", "kernel", "options"), [(8, 16, {"stride": 8}), (8, 3, {"stride": 2}), (1, 7, {})])
-def test_inputs_that_do_not_fit_are_refused_as_by_a_convolution(channels, kernel, options):
-    conv = nn.Conv1d(channels, 4, kernel, **options)
-    with torch.no_grad():
-        with pytest.raises(RuntimeError, match=f"Kernel size: .*{kernel}.*can't be greater than actual input size"):
-            conv1d(torch.randn(2, channels, kernel - 1), conv)
-        with pytest.raises(RuntimeError, match=f"to have {channels} channels, but got 6 channels instead"):
-            conv1d(torch.randn(2, 6, 40), conv)
+@pytest.mark.parametrize(
+    ("kind", "channels", "options"),
+    [
+        (nn.Conv1d, 8, {"kernel_size": 16, "stride": 8}),
+        (nn.Conv1d, 8, {"kernel_size": 3, "stride": 2}),
+        (nn.Conv1d, 8, {"kernel_size": 3, "dilation": 4}),
+        (nn.Conv1d, 1, {"kernel_size": 7}),
+        (nn.Conv1d, 1, {"kernel_size": 3, "dilation": 4}),
+        (nn.ConvTranspose1d, 8, {"kernel_size": 4, "stride": 2}),
+    ],
+)
+def test_what_does_not_fit_is_refused_as_by_pytorch(kind, channels, options):
+    conv = kind(channels, 4, **options)
+    misfits = [torch.randn(2, 6, 40)]
+    if kind is nn.Conv1d:
+        misfits.append(torch.randn(2, channels, conv.dilation[0] * (conv.kernel_size[0] - 1)))
+    for x in misfits:
+        with pytest.raises(RuntimeError) as pytorchs:
+            conv(x)
+        with torch.no_grad(), pytest.raises(RuntimeError, match=f"^{re.escape(str(pytorchs.value))}$"):
+            conv1d(x, conv)
 
 
 def test_padding_in_place_of_the_layers_own(packings):
@@ -85,7 +105,18 @@ def test_padding_in_place_of_the_layers_own(packings):
     with torch.no_grad():
         _assert_near(_exact(conv, x, 0), conv1d(x, conv, padding=0)[0], torch.float32)
         _assert_near(_exact(conv, x), conv1d(x, conv)[0], torch.float32)
-    assert packings == [(40, 24, 10)]
+    assert packings == [9600]
+
+
+def test_a_single_position_leaves_the_weights_as_they_are():
+    """Of one row of one position a view of the bias would be written to."""
+    for conv in (nn.Conv1d(8, 8, 3), nn.Conv1d(8, 8, 1), nn.Conv1d(1, 8, 3), nn.ConvTranspose1d(8, 8, 2)):
+        x = torch.randn(1, conv.in_channels, conv.kernel_size[0] if isinstance(conv, nn.Conv1d) else 1)
+        before = copy.deepcopy(conv.state_dict())
+        with torch.no_grad():
+            conv1d(x, conv, skip=torch.randn(conv(x).shape), then="gelu")
+        for name, value in conv.state_dict().items():
+            assert value.equal(before[name])
 
 
 @pytest.mark.parametrize("groups", [1, 4])
@@ -93,11 +124,10 @@ def test_a_grouped_convolution(groups):
     conv = nn.Conv1d(32, 32, 16, padding=8, groups=groups)
     x = torch.randn(2, 32, 21)
     with torch.no_grad():
-        y = onednn.conv1d(x, conv.weight, conv.bias, padding=8, groups=groups)
+        y = cpu.conv1d(x, conv.weight, conv.bias, padding=8, groups=groups)
         _assert_near(_exact(conv, x), y, torch.float32)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("stride", [2, 3, 4, 5, 8])
 @pytest.mark.parametrize("frames", [1, 2, 7, 64])
 @pytest.mark.parametrize("bias", [True, False])
@@ -113,9 +143,12 @@ def test_a_transposed_convolution(stride, frames, bias, dtype):
 
 
 @pytest.mark.parametrize("change", ["in place", "assigned", "cast"])
-@pytest.mark.parametrize("kind", [nn.Conv1d, nn.ConvTranspose1d])
-def test_what_was_packed_is_packed_anew(kind, change):
-    conv, x = kind(8, 8, 4, 2), torch.randn(1, 8, 20)
+@pytest.mark.parametrize(
+    ("kind", "channels", "kernel"),
+    [(nn.Conv1d, 8, 4), (nn.Conv1d, 8, 3), (nn.Conv1d, 1, 4), (nn.ConvTranspose1d, 8, 4)],
+)
+def test_what_was_laid_out_is_laid_out_anew(kind, channels, kernel, change):
+    conv, x = kind(channels, 8, kernel, 2), torch.randn(1, channels, 20)
     with torch.no_grad():
         before = conv1d(x, conv)[0]
         if change == "in place":
@@ -132,31 +165,31 @@ def test_what_was_packed_is_packed_anew(kind, change):
 
 
 @pytest.fixture
-def packings(monkeypatch):
-    """The weights that were packed, by shape."""
+def packings(library, monkeypatch):
+    """The weights that were laid out, by their number of values."""
     packed = []
-    for name in ("_packed", "_packed_matrix"):
-        function = getattr(onednn, name)
+    for name in LAYOUTS[library]:
+        function = getattr(library, name)
 
         def counted(weight, *given, function=function):
-            packed.append(weight.shape)
+            packed.append(weight.numel())
             return function(weight, *given)
 
         counted.__qualname__ = name
-        monkeypatch.setattr(onednn, name, counted)
+        monkeypatch.setattr(library, name, counted)
     return packed
 
 
-def test_weights_are_packed_once(packings):
+def test_weights_are_laid_out_once(packings):
     convs = nn.Conv1d(8, 8, 3), nn.Conv1d(8, 8, 1), nn.Conv1d(8, 8, 3, stride=2), nn.Conv1d(1, 8, 5)
     with torch.no_grad():
         for _ in range(3):
             for conv in convs:
                 conv1d(torch.randn(1, conv.in_channels, 20), conv)
-    assert packings == [(8, 8, 3), (8, 8), (8, 24), (8, 5)]
+    assert packings == [192, 64, 192, 40]
 
 
-def test_weights_that_cannot_be_kept_are_not_packed(packings):
+def test_weights_that_cannot_be_kept_are_not_laid_out(packings):
     """Those computed at every access, and those made in inference mode."""
     conv, x = nn.Conv1d(8, 8, 3), torch.randn(1, 8, 20)
     normed = nn.utils.parametrizations.weight_norm(copy.deepcopy(conv))
@@ -167,20 +200,20 @@ def test_weights_that_cannot_be_kept_are_not_packed(packings):
     assert packings == []
 
 
-def test_what_onednn_does_not_take():
+def test_what_is_left_to_pytorch():
     """A gradient, float64, mixed types, autocast, a trace, a function transform; and what was switched off."""
     x, weight = torch.randn(1, 8, 20), torch.randn(8, 8, 3, requires_grad=True)
-    assert not onednn.suits([weight], x)
+    assert not cpu.suits([weight], x)
     with torch.no_grad():
-        assert onednn.suits([weight, None], x)
-        assert not onednn.suits([weight.double()], x.double())
-        assert not onednn.suits([weight], x.double())
+        assert cpu.suits([weight, None], x)
+        assert not cpu.suits([weight.double()], x.double())
+        assert not cpu.suits([weight], x.double())
         with torch.autocast("cpu"):
-            assert not onednn.suits([weight], x)
+            assert not cpu.suits([weight], x)
         with backend("torch"):
-            assert not onednn.suits([weight], x)
+            assert not cpu.suits([weight], x)
         with torch.backends.mkldnn.flags(enabled=False):
-            assert not onednn.suits([weight], x)
+            assert not cpu.suits([weight], x)
         conv = nn.Conv1d(8, 8, 3).requires_grad_(False)
         traced = torch.jit.trace(lambda x: conv1d(x, conv)[0], x)
         torch.testing.assert_close(traced(x), conv(x))
@@ -190,7 +223,7 @@ def test_what_onednn_does_not_take():
         seen = []
 
         def look(x):
-            seen.append(onednn.suits([weight], x))
+            seen.append(cpu.suits([weight], x))
             return x
 
         torch.vmap(look)(x)
