@@ -213,10 +213,11 @@ def test_files_are_of_our_own_class(reference):
 def test_hooks_of_the_model_and_its_layers_are_called(reference, clip):
     model = accelerate(reference())
     called = []
-    for module in (model, model.fc, model.acoustic_encoder.conv1):
+    positional = model.semantic_model.encoder.pos_conv_embed.conv
+    for module in (model, model.fc, positional, model.acoustic_encoder.conv1):
         module.register_forward_hook(lambda module, *_: called.append(type(module).__name__))
     model(clip)
-    assert called == ["Conv1d", "Linear", "XcodecModel"]
+    assert sorted(called) == ["Conv1d", "Linear", type(positional).__name__, "XcodecModel"]
 
 
 def test_the_signature_is_shown(reference):

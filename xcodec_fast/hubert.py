@@ -18,6 +18,7 @@ from xcodec_fast.derived import derived
 from xcodec_fast.front_end import FrontEnd
 from xcodec_fast.intervals import Interval, keep
 from xcodec_fast.linears import linear, projections
+from xcodec_fast.plain import is_plain
 from xcodec_fast.semantic_functional import ACTIVATIONS, grouped_conv1d
 
 
@@ -77,7 +78,7 @@ class PositionalConv(nn.Module):
         if (norm := self.batch_norm) is not None:  # its running statistics in every mode
             y = F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
         y = keep(y, interval)
-        y = grouped_conv1d(y, self.conv, self._weight())
+        y = grouped_conv1d(y, self.conv, self._weight()) if is_plain(self.conv) else self.conv(y)
         return self.activation(y[..., :frames]).transpose(1, 2)
 
 

@@ -36,9 +36,8 @@ def accelerate(hf_model: ReferenceModel) -> ReferenceModel:
 
     It stays an instance of its class with its own parameters, so that saving, training, moving and copying it work as
     before. Outputs are of the reference's classes; with a list of clips or a padding mask, of ours, which have a mask
-    too. Hooks and adapters on the model, its convolutions and linear layers are called (but the positional convolution,
-    of which the weight is read), those on larger modules are not. Not for nn.DataParallel. Once more on the same model
-    is nothing.
+    too. Hooks and adapters on the model, its convolutions and linear layers are called, those on Snakes and on larger
+    modules are not. Not for nn.DataParallel. Once more on the same model is nothing.
 
     Raises TypeError for another class, and for a subclass that has one of these methods of its own; ValueError where
     its config or layers are not those of an X-Codec.
