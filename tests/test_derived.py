@@ -2,6 +2,8 @@
 
 import copy
 import gc
+import sys
+import threading
 import weakref
 
 import pytest
@@ -113,6 +115,30 @@ def test_parameters_swapped_in_for_one_call_are_used(model):
             twin.get_parameter(name).copy_(direction)
             assert torch.equal(called, twin(x))
             del direction
+
+
+def test_an_optimizers_step_while_another_thread_derives():
+    """It goes through what is kept, to which the other adds."""
+    done, parameter = threading.Event(), torch.nn.Parameter(torch.zeros(2))
+    sources = [torch.randn(1, 1, 1) for _ in range(20000)]
+
+    def derive():
+        for source in sources:
+            derived(by_taps, source)
+        done.set()
+
+    parameter.grad = torch.ones(2)
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        thread = threading.Thread(target=derive)
+        thread.start()
+        while not done.is_set():
+            optimizer.step()
+    finally:
+        thread.join()
+        sys.setswitchinterval(interval)
 
 
 def test_gradients_reach_what_is_folded(model):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import torch
@@ -58,7 +59,9 @@ class _Entry:
         )
 
 
-# By the first source: what is derived from a parameter goes when it goes.
+# By the first source: what is derived from a parameter goes when it goes. An optimizer's step on one thread goes
+# through all of them, while another thread may add some.
+_lock = RLock()
 _entries: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 _kept: ContextVar[list[Tensor] | None] = ContextVar("kept", default=None)
 
@@ -78,8 +81,9 @@ def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
             return entry.value
     if _changes_unseen(sources) or (torch.is_grad_enabled() and any(source.requires_grad for source in sources)):
         return compute(*sources)
-    entries = _entries.setdefault(sources[0], {})
     name = compute.__qualname__
+    with _lock:
+        entries = _entries.setdefault(sources[0], {})
     entry = entries.get(name)
     if entry is None or not entry.is_fresh(sources):
         # Detached: a view would hold on to its source. A normal tensor even when first asked for in inference mode:
@@ -91,7 +95,9 @@ def derived(compute: Callable[..., Tensor], *sources: Tensor) -> Tensor:
             value = compute(*sources).detach()
         if value.is_cuda:  # a reader on another stream would not wait for this one
             torch.cuda.current_stream(value.device).synchronize()
-        entry = entries[name] = _Entry(value, references, held, versions)
+        entry = _Entry(value, references, held, versions)
+        with _lock:
+            entries[name] = entry
     return entry.value
 
 
@@ -129,19 +135,21 @@ def _version(tensor: Tensor) -> int:
 
 def forget_derived() -> None:
     """Drops everything that was derived."""
-    _tell([_ALL])
-    _entries.clear()
+    with _lock:
+        _tell([_ALL])
+        _entries.clear()
 
 
 def forget_derived_from(tensors: Iterable[Tensor]) -> None:
     """Drops what was derived from any of these, or from others in the same memory."""
     left = set(map(_memory, tensors))
-    _tell(left)
-    for entries in list(_entries.values()):
-        for name, entry in list(entries.items()):
-            sources = (source for reference in entry.sources if (source := reference()) is not None)
-            if any(_memory(source) in left for source in sources):
-                del entries[name]
+    with _lock:
+        _tell(left)
+        for entries in list(_entries.values()):
+            for name, entry in list(entries.items()):
+                sources = (source for reference in entry.sources if (source := reference()) is not None)
+                if any(_memory(source) in left for source in sources):
+                    del entries[name]
 
 
 def _changes_unseen(sources: tuple[Tensor, ...]) -> bool:
