@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from xcodec_fast import StreamingXcodec, StreamingXcodecBatch
+from xcodec_fast.pcm import Queue
 from xcodec_fast.steps import DecodeStep, EncodeStep
 
+from .equality import assert_same_audio
 from .streams import decoded, encoded
 
 SHORT: dict[str, Any] = {"chunk_ms": 80, "left_context_ms": 200}
@@ -88,7 +90,50 @@ def test_a_flush_of_codes_that_failed_is_called_again(tiny, failing):
     with pytest.raises(RuntimeError, match="flush_codes"):
         batch.push_codes(codes)
     for row, (piece, rest) in enumerate(zip(first, batch.flush_codes(), strict=True)):
-        assert piece.shape[-1] + rest.shape[-1] == 320 * codes[row].shape[-1]
+        assert_same_audio(tiny.decode(codes[row]).audio_values, torch.cat([piece, rest], -1))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3])
+@pytest.mark.parametrize("where", [(torch.Tensor, "clone"), (Queue, "all")])
+def test_memory_that_lacks_after_a_step(tiny, speech, monkeypatch, where, n):
+    """Where outputs are copied out of the step, and where they are joined for the caller: for each row of two."""
+    owner, name = where
+    original, calls = getattr(owner, name), iter(range(n, -1, -1))
+
+    def scarce(self, *args, **options):
+        if next(calls, None) == 0:
+            raise MemoryError("no memory")
+        return original(self, *args, **options)
+
+    clips = [speech[:9000], speech[3000:9000]]
+    codes = [encoded(StreamingXcodec(tiny, **SHORT), clip, [(0, len(clip))]) for clip in clips]
+    batch = StreamingXcodecBatch(tiny, 2, **SHORT)
+    batch.push([clip[:0] for clip in clips])  # from here on what is given counts
+    batch.push_codes([own[..., :0] for own in codes])
+    got: list = [[], []]
+
+    def keep(call, *given):
+        try:
+            for row, own in enumerate(call(*given)):
+                got[row].append(own)
+        except MemoryError:
+            return False
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, scarce)
+        keep(batch.push, clips)
+    assert keep(batch.flush)
+    assert all(torch.equal(torch.cat(own, -1), want) for own, want in zip(got, codes, strict=True))
+
+    want = [decoded(StreamingXcodec(tiny, **SHORT), own, [(0, own.shape[-1])]) for own in codes]
+    got, calls = [[], []], iter(range(n, -1, -1))
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, scarce)
+        keep(batch.push_codes, codes)
+    assert keep(batch.flush_codes)
+    for own, whole in zip(got, want, strict=True):
+        assert_same_audio(whole, torch.cat(own, -1))
 
 
 def test_a_state_with_nothing_waiting_ends(tiny):
@@ -165,12 +210,21 @@ def test_a_model_may_not_change_within_a_stream(tiny, speech):
     assert torch.equal(encoded(stream, clip, [(0, 9000)]), want)
 
 
-def test_a_state_knows_that_the_codebooks_changed(tiny, speech):
-    model = copy.deepcopy(tiny)
-    stream = StreamingXcodec(model, **SHORT)
-    stream.push(speech[:2000])
-    before = stream.state_dict()
-    with torch.no_grad():
-        model.quantizer.codebooks[0].add_(1)
-    with pytest.raises(ValueError, match="codebooks"):
-        stream.load_state_dict(before)
+@pytest.mark.parametrize("change", ["in place", "replaced", "of inference mode"])
+def test_a_state_knows_that_the_codebooks_changed(tiny, speech, change):
+    with torch.inference_mode(change == "of inference mode"):
+        model = copy.deepcopy(tiny)
+        stream = StreamingXcodec(model, **SHORT)
+        stream.push(speech[:2000])
+        book = model.quantizer.quantizers[0].codebook
+        if change == "replaced":  # the next tensor of the size may come to lie where this one lay
+            book.embed = book.embed.clone()
+        before = stream.state_dict()
+        if change == "replaced":
+            shape, book.embed = book.embed.shape, None
+            book.embed = torch.zeros(shape)
+        else:
+            with torch.no_grad():
+                book.embed.add_(1)
+        with pytest.raises(ValueError, match="codebooks"):
+            stream.load_state_dict(before)

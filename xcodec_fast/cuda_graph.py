@@ -94,10 +94,16 @@ class StepGraph:
         """Whether a new capture would be another."""
         return self._basis.has_changed()
 
-    def __call__(self, chunk: Tensor, valid: Tensor, active: Tensor) -> Tensor:
-        """The step's output, as a copy: the graph's own is overwritten by the next replay."""
+    def __call__(self, chunk: Tensor, valid: Tensor, active: Tensor, rows: list[int]) -> list[Tensor]:
+        """The step's output for these rows, `[1, C, n]`, as copies: the graph's own is overwritten by the next replay.
+
+        Memory for them is asked for first, since a replay cannot be undone.
+        """
+        copies = [torch.empty_like(self._recording.out[:1]) for _ in rows]
         self._chunk.copy_(chunk)
         self._valid.copy_(valid)
         self._active.copy_(active)
         self._recording.replay()
-        return self._recording.out.clone()
+        for row, copy in zip(rows, copies, strict=True):
+            copy.copy_(self._recording.out[row : row + 1])
+        return copies

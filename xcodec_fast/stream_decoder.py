@@ -129,14 +129,15 @@ class StreamDecoder(StreamSide):
             self._stages, self._rows = stage, None
 
     def _taken(self, ended: Collection[int]) -> list[Tensor]:
-        rows, model = self._made(), self.model
-        taken = []
-        for index in range(self._batch):
-            audio, last = rows.take(index), index in ended
-            if audio is None:
-                audio = self._none
-            if self._resamplers[index] is not None and (audio.shape[-1] or last):
-                samples = audio.flatten().to("cpu", samples_dtype(model.dtype))
-                audio = self._resampled(index, samples, last)[None, None].to(audio)
-            taken.append(audio)
-        return taken
+        rows, none = self._made(), self._none
+        audio = [none if own is None else own for own in rows.ready()]
+        source_rate, target_rate = self._rates
+        if source_rate != target_rate:
+            audio = [own.flatten().to("cpu", samples_dtype(self.model.dtype)) for own in audio]
+        rows.taken()
+        if source_rate == target_rate:
+            return audio
+        return [
+            self._resampled(index, own, index in ended)[None, None].to(none) if len(own) or index in ended else none
+            for index, own in enumerate(audio)
+        ]

@@ -70,4 +70,6 @@ class StreamEncoder(StreamSide):
 
     def _taken(self) -> list[Tensor]:
         rows, none = self._made(), self._none
-        return [none if (codes := rows.take(index)) is None else codes for index in range(self._batch)]
+        codes = [none if own is None else own for own in rows.ready()]
+        rows.taken()
+        return codes

@@ -79,14 +79,17 @@ class StreamRows:
                 row = self.rows[index]
                 valid[index] = frames if row.end is None else max(0, min(frames, row.end - row.seen))
             out = self._run(frames, indices, valid)
-            for index in indices:
-                self._advanced(index, frames, valid[index], out)
+            for index, own in zip(indices, out, strict=True):
+                self._advanced(index, frames, valid[index], own)
 
-    def take(self, index: int) -> Tensor | None:
-        """What a row's steps gave and was not taken yet, `[1, C, n]`; None for nothing."""
-        row = self.rows[index]
-        out, row.ready = row.ready.all(), Queue()
-        return out
+    def ready(self) -> list[Tensor | None]:
+        """What each row's steps gave and was not taken yet, `[1, C, n]`; None for nothing."""
+        return [row.ready.all() for row in self.rows]
+
+    def taken(self) -> None:
+        """The caller has what was ready."""
+        for row in self.rows:
+            row.ready = Queue()
 
     def reset(self, index: int) -> None:
         """A row starts anew; what waits is dropped."""
@@ -144,7 +147,8 @@ class StreamRows:
             return 0
         return min([*to_go, _AT_ONCE]) if to_go and self._graph_chunk is None else min(len(to_go), 1)
 
-    def _run(self, frames: int, indices: list[int], valid: list[int]) -> Tensor:
+    def _run(self, frames: int, indices: list[int], valid: list[int]) -> list[Tensor]:
+        """One step: its output for each of these rows, `[1, C, n]`. Where it raises, the state is as it was."""
         step, solo, length = self.step, len(self.rows) == 1, frames * self.step.unit
         chunk = torch.zeros(len(self.rows), self.channels, length, dtype=step.dtype, device="cpu")
         for index in indices:
@@ -155,15 +159,17 @@ class StreamRows:
             graph = self._graphs.get(chunk.shape)
             if graph is None or graph.is_stale():
                 graph = self._graphs[chunk.shape] = StepGraph(step, self.state, chunk)
-            return graph(chunk, counts, self._active(indices))
+            return graph(chunk, counts, self._active(indices), indices)
         stepped = [self.rows[index] for index in indices]
         masked = any(row.seen < step.reach or row.missing for row in stepped) or min(valid[i] for i in indices) < frames
         span = None
         if solo and step.windows is not None:
             span = step.windows.span(stepped[0].seen, valid[0] - stepped[0].missing)
         active = None if solo else self._active(indices)
-        out, self.state = step(self.state, chunk, counts, active, masked=masked, span=span)
-        return out
+        out, state = step(self.state, chunk, counts, active, masked=masked, span=span)
+        own = [out[index : index + 1].clone() for index in indices]  # views would keep other rows, and delay lines
+        self.state = state
+        return own
 
     def _active(self, indices: list[int]) -> Tensor:
         active = torch.zeros(len(self.rows), dtype=torch.bool, device="cpu")
@@ -175,8 +181,7 @@ class StreamRows:
         first = row.seen - self.step.lag
         low, high = max(first, 0), first + frames if row.end is None else min(first + frames, row.end)
         if low < high:
-            piece = out[index : index + 1, :, (low - first) * unit : (high - first) * unit]
-            row.ready.append(piece.clone())  # a view would keep the other rows' too
+            row.ready.append(out[..., (low - first) * unit : (high - first) * unit])
         row.waiting.drop(frames * self.step.unit)
         row.seen += frames
         row.missing += frames - valid

@@ -74,7 +74,7 @@ class StreamingXcodecBatch:
             raise ValueError(f"cuda_graph is True, but the model is on {model.device}")
 
         self._model, self.batch_size = model, batch_size
-        self._hashed: tuple[Any, str] | None = None
+        self._hashed: tuple[Any, list[Tensor], str] | None = None
         self.latency_ms = float((windows.chunk + windows.lookahead) * frame_ms)
         self.latency_ms += 1000 * largest_lag(self.sample_rate, config.sample_rate)
         waits = windows.chunk - 1 + decode_windows.lookahead if decode_windows else model.acoustic_decoder.context()
@@ -91,7 +91,7 @@ class StreamingXcodecBatch:
         `check=False` leaves out the look for NaN and infinity.
 
         Raises TypeError and ValueError on what is not that; every stream then goes on as if it had not been given.
-        After any other error, such as a lack of memory, it counts as given: its codes come with the next push.
+        After an error in a step, such as a lack of memory, it counts as given: its codes come with the next push.
         """
         return self._encoder.push(self._given(chunks, "chunks"), check)
 
@@ -189,10 +189,13 @@ class StreamingXcodecBatch:
         return state["rows"]
 
     def _codebooks(self) -> str:
-        mark = weights_mark(self._model.quantizer.codebooks)
-        if self._hashed is None or self._hashed[0] != mark:
-            self._hashed = mark, self._model.quantizer.codebooks_hash().hex()
-        return self._hashed[1]
+        """Their hash, kept while they stay as they are; of tensors of inference mode that cannot be told."""
+        quantizer = self._model.quantizer
+        mark = weights_mark(quantizer.codebooks)
+        if self._hashed is None or self._hashed[0] != mark or any(book.is_inference() for book in quantizer.codebooks):
+            held = [book.detach() for book in quantizer.codebooks]  # so that no other can come to lie at its address
+            self._hashed = mark, held, quantizer.codebooks_hash().hex()
+        return self._hashed[2]
 
     def _settings(self) -> dict[str, Any]:
         settings = self.settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -60,15 +60,16 @@ def window_cuts(pieces: Iterable[Tensor], windows: Windows, hop: int) -> Iterato
 
 def _step_by_step(model: Any, pieces: Iterable[Tensor], windows: Windows, bandwidth: float) -> Iterator[Tensor]:
     rows = StreamRows(EncodeStep(model, windows, bandwidth), 1, 1, None)
-    for piece in pieces:
-        rows.arrive(0, piece[None].cpu())
+    for piece in chain(pieces, [None]):
+        if piece is None:
+            rows.end(0)
+        else:
+            rows.arrive(0, piece[None].cpu())
         rows.advance()
-        if (codes := rows.take(0)) is not None:
+        (codes,) = rows.ready()
+        rows.taken()
+        if codes is not None:
             yield codes
-    rows.end(0)
-    rows.advance()
-    if (codes := rows.take(0)) is not None:
-        yield codes
 
 
 def _in_batches(
