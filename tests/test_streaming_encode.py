@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xcodec_fast import StreamingXcodec
+from xcodec_fast import StreamingXcodec, StreamSettings
 
 from .pairs import CONFIGS
 from .streams import cut, defined_codes, encoded, settings_of
@@ -79,6 +79,15 @@ def test_any_two_splits_give_the_same_bits(tiny, speech, data):
     assert made[0].shape == (1, 8, -(-length // 320))
     if length:
         assert int((made[0] != defined_codes(tiny, clip, *frames)).any(1).sum()) <= 1
+
+
+@pytest.mark.usefixtures("library")
+def test_by_either_library_of_the_cpu(tiny, speech):
+    options = {"chunk_ms": 80, "lookahead_ms": 40, "left_context_ms": 300}
+    stream = StreamingXcodec(tiny, **options)
+    live = encoded(stream, speech[:20000], [(0, 1), (1, 7000), (7000, 20000)])
+    offline = tiny.encode(speech[None, None, :20000], streaming=StreamSettings(**options), window_batch=1)
+    assert torch.equal(live, offline.audio_codes)
 
 
 def test_one_sample_at_a_time(tiny, speech):
