@@ -46,6 +46,8 @@ def main(path: str | Path) -> None:
 
     print(f"{len(pcm) / RATE:.2f} s in pieces of 10 ms, {sent} bytes of codes before the end, realtime.wav")
     promised = stream.latency_ms + stream.decode_latency_ms
+    if latencies_ms and max(latencies_ms) > promised + 500:
+        print("the computer fell behind: it, or what else runs on it, is too slow for this")
     took = f"{median(latencies_ms):.0f} ms, {max(latencies_ms):.0f} at most" if latencies_ms else "is all of the file"
     print(f"latency {took}; promised are {promised:.0f} ms and the computing")
 

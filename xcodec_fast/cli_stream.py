@@ -32,6 +32,7 @@ from xcodec_fast.cli_options import (
 from xcodec_fast.cli_work import Device, Models
 from xcodec_fast.raw_pipe import RawFormat, arriving, codes_bytes, pcm_bytes, until_stopped, write_all
 from xcodec_fast.streaming import StreamingXcodec
+from xcodec_fast.whole import check_readable
 
 _LATE = 1.0  # s
 _FILES = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3"}
@@ -94,6 +95,8 @@ def stream(
             decode_lookahead_ms=None if decode_lookahead_ms is None else as_typed(decode_lookahead_ms),
         )
     pace = live.sample_rate * input_format.dtype.itemsize if realtime else None
+    if file is not None:
+        check_readable(file)
     opened = nullcontext(sys.stdin) if file is None else file.open("rb", buffering=0)
     target = sys.stdout.fileno()
     with opened as source, until_stopped() as stopped:
