@@ -152,7 +152,7 @@ def test_bytes():
         (("a.raw", "--bandwidth", 3), 2, "--bandwidth 3 kbps"),
         (("a.raw", "--model", "absent"), 1, "neither an embedded model"),
         (("absent.raw",), 1, "absent.raw does not exist"),
-        ((".",), 1, "Is a directory"),
+        ((".",), 1, "is not a file"),
         (("a.raw", "--threads", 1_000_000), 2, "--threads '1000000' must be 1024 or less"),
         (("a.raw", "--threads", 0), 2, "--threads '0' must be 1 or more"),
     ],
