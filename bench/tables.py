@@ -80,7 +80,8 @@ def lines() -> list[str]:
 
 def write(folder: Path) -> list[Path]:
     """`<device>-<date>.md`, .json and, where matplotlib is installed and models were timed, .png."""
-    name = re.sub(r"[^a-z0-9]+", "-", f"{machine.device_name()} {torch.get_num_threads()} threads".lower()).strip("-")
+    device = f"{machine.device_name()} {machine.instructions()} {torch.get_num_threads()} threads"
+    name = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
     path = folder / f"{name}-{time.strftime('%Y-%m-%d')}"
     folder.mkdir(parents=True, exist_ok=True)
     markdown, values, picture = (path.with_name(f"{path.name}.{suffix}") for suffix in ("md", "json", "png"))
