@@ -1,6 +1,7 @@
 """Codes of a stream: those of their definition, whatever the pushes, as soon as they can be known."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_any_two_splits_give_the_same_bits(tiny, speech, data):
 
 @pytest.mark.usefixtures("library")
 def test_by_either_library_of_the_cpu(tiny, speech):
-    options = {"chunk_ms": 80, "lookahead_ms": 40, "left_context_ms": 300}
+    options: dict[str, Any] = {"chunk_ms": 80, "lookahead_ms": 40, "left_context_ms": 300}
     stream = StreamingXcodec(tiny, **options)
     live = encoded(stream, speech[:20000], [(0, 1), (1, 7000), (7000, 20000)])
     offline = tiny.encode(speech[None, None, :20000], streaming=StreamSettings(**options), window_batch=1)
