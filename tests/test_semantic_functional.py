@@ -1,4 +1,4 @@
-"""The CPU's other way through group norm gives the same; own positions hold in half precision."""
+"""The CPU's other way through group norm gives the same; own positions hold in half precision; what is called."""
 
 import copy
 
@@ -6,7 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from xcodec_fast import XcodecConfig
+from xcodec_fast.hubert import PositionalConv
 from xcodec_fast.semantic_functional import group_affine, own_group_norm
+
+from .pairs import CONFIGS
 
 
 @pytest.mark.parametrize("cuts", [[2048] * 20, [1, 30_000, 7, 900], [3]])
@@ -33,3 +37,21 @@ def test_group_norm_of_a_long_clip_in_half_precision(dtype):
     exact = own_group_norm(x.double(), own, weight.double(), bias.double(), 1e-5)
     assert y.dtype == dtype
     assert (y.double() - exact)[..., :95_000].abs().max() <= 4 * torch.finfo(dtype).eps * exact.abs().max()
+
+
+@pytest.mark.parametrize("change", ["a forward hook", "a forward of its own", "an adapter"])
+def test_a_positional_convolution_that_is_more_is_called(change):
+    config = XcodecConfig.from_dict(CONFIGS["hubert"]).semantic_model_config
+    position = PositionalConv(config, batch_norm=False)
+    x = torch.randn(1, 20, config.hidden_size)
+    with torch.no_grad():
+        zeros = torch.zeros_like(position(x))
+        assert position(x).any()
+        if change == "a forward hook":
+            position.conv.register_forward_hook(lambda *called: 0 * called[2])
+        elif change == "an adapter":
+            position.conv = nn.Sequential(position.conv, nn.Threshold(float("inf"), 0))
+        else:
+            forward = position.conv.forward
+            position.conv.forward = lambda x: 0 * forward(x)
+        assert torch.equal(position(x), zeros)

@@ -48,10 +48,12 @@ def library() -> Any:
     """The module that computes: `blas` where AVX2 is the widest that the CPU has, else `onednn`.
 
     With AVX2 alone oneDNN's order of a weight depends on how long the input is, and one in another order is reordered
-    in every call: for 512 channels and seven taps 120 ms, of which the convolution itself takes 40 for 1,000 positions.
+    in every call: for 512 channels and seven taps in 120 ms, three times what the convolution of 1,000 positions takes.
     MKL's products run there at 87 GFLOP/s a core, oneDNN's convolutions at 76, its products at 75 (AMD Zen 3).
+    Convolutions in groups are oneDNN's either way, so that `blas` alone is not enough.
     """
-    return blas if torch.backends.cpu.get_cpu_capability() == "AVX2" and blas.has(torch.float32) else onednn
+    narrow = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return blas if narrow and blas.has(torch.float32) and onednn.has(torch.float32) else onednn
 
 
 def linear(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:

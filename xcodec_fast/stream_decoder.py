@@ -132,12 +132,12 @@ class StreamDecoder(StreamSide):
         rows, none = self._made(), self._none
         audio = [none if own is None else own for own in rows.ready()]
         source_rate, target_rate = self._rates
-        if source_rate != target_rate:
-            audio = [own.flatten().to("cpu", samples_dtype(self.model.dtype)) for own in audio]
-        rows.taken()
         if source_rate == target_rate:
+            rows.taken()
             return audio
+        samples = [own.flatten().to("cpu", samples_dtype(self.model.dtype)) for own in audio]
+        rows.taken()
         return [
             self._resampled(index, own, index in ended)[None, None].to(none) if len(own) or index in ended else none
-            for index, own in enumerate(audio)
+            for index, own in enumerate(samples)
         ]
