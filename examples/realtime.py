@@ -33,9 +33,9 @@ def main(path: str | Path) -> None:
     start = time.perf_counter()
     for first in range(0, len(pcm), PIECE):
         time.sleep(max(0, start + (first + PIECE) / RATE - time.perf_counter()))  # a microphone has the piece by then
-        wire = stream.push(pcm[first : first + PIECE]).numpy().astype("<u2").tobytes()
+        wire = stream.push(pcm[first : first + PIECE]).mT.numpy().astype("<u2").tobytes()  # frame by frame
         sent += len(wire)
-        audio = stream.push_codes(np.frombuffer(wire, "<u2").reshape(1, 8, -1))[0, 0].numpy()
+        audio = stream.push_codes(np.frombuffer(wire, "<u2").reshape(1, -1, 8).transpose(0, 2, 1))[0, 0].numpy()
         if len(audio):
             latencies_ms.append(1000 * (time.perf_counter() - start - played / RATE))
             played += len(audio)

@@ -25,6 +25,16 @@ def test_files_are_read_as_mono_and_resampled_and_written_without_wrapping(tmp_p
     assert np.abs(soundfile.read(tmp_path / "loud.wav")[0] - [0.5, 1, -1]).max() < 1e-3
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_the_place_of_what_is_not_finite(tmp_path, bad):
+    """In the file's time, whatever piece it is read in and rate it is wanted at."""
+    samples = np.zeros(200_000, np.float32)
+    samples[[132_300, 132_301]] = bad
+    soundfile.write(tmp_path / "a.wav", samples, 44100, "FLOAT")
+    with pytest.raises(ValueError, match=r"a\.wav holds samples that are NaN or infinite, the first at 3\.000 s"):
+        load_audio(tmp_path / "a.wav", RATE)
+
+
 def test_any_number_of_samples_is_read_at_a_time(wav, speech):
     file = wav(150_000, 44100)
     whole = load_audio(file, RATE).samples

@@ -145,11 +145,11 @@ def test_inputs_that_cannot_be(run, tone, tmp_path):
         refused(run("encode", name, "b.xcodec"), name, words)
     for name, words in {
         "absent.xcodec": "does not exist",
-        "in.wav": "is not an .xcodec file",
-        "empty.wav": "is not an .xcodec file",
+        "in.wav": "is no file of codes",
+        "empty.wav": "is no file of codes",
     }.items():
         refused(run("decode", name, "b.wav"), name, words)
-    refused(run("info", "in.wav"), "is not an .xcodec file: give codes, .xcodec or .npz, or a model's name or folder")
+    refused(run("info", "in.wav"), "is no file of codes")
     assert not os.path.exists("b.xcodec")
     assert not os.path.exists("b.wav")
 

@@ -55,3 +55,9 @@ def test_a_front_end_that_is_observed_is_called_at_once(front_end_of, monkeypatc
     with torch.no_grad():
         front_end_of(torch.randn(1, 5000))
     assert seen == [5000]
+
+
+@pytest.mark.parametrize("samples", [1, 399])
+def test_audio_too_short_for_a_frame_is_refused_by_its_layers(front_end_of, samples):
+    with torch.no_grad(), pytest.raises(RuntimeError, match="Kernel size can't be greater than actual input size"):
+        front_end_of(torch.zeros(1, samples))

@@ -122,9 +122,13 @@ class AudioReader:
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{self.path} is damaged: {_reason(error)}") from error
         self._ended = len(block) < self._block
+        finite = np.isfinite(block)
+        if not finite.all():
+            first = self.file_samples + int(finite.argmin())
+            raise ValueError(
+                f"{self.path} holds samples that are NaN or infinite, the first at {first / self.file_rate:.3f} s"
+            )
         self.file_samples += len(block)
-        if not np.isfinite(block).all():
-            raise ValueError(f"{self.path} holds samples that are NaN or infinite")
         if self._ended and self.file_samples == 0:
             raise ValueError(f"{self.path} holds no samples")
         return block if self._resampler is None else self._resampler.resample_chunk(block, last=self._ended)

@@ -84,7 +84,7 @@ def read_xcodec(path: Path) -> tuple[np.ndarray, CodesInfo]:
         size = os.fstat(file.fileno()).st_size
         start = file.read(_FIELDS.size)
         if not start.startswith(_MAGIC):
-            raise ValueError(f"{path} is not an .xcodec file")
+            raise ValueError(f"{path} is no file of codes: neither .npz by its name nor .xcodec by its content")
         if len(start) < _FIELDS.size:
             raise ValueError(f"{path} is truncated: its header needs {_FIELDS.size} bytes, but it has {size}")
         _, version, header_length, flags, rate, hop, codebook_size, quantizers, channels, frames, *rest = (

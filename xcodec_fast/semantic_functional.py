@@ -50,10 +50,9 @@ def group_affine(pieces: Iterable[Tensor], norm: nn.GroupNorm) -> Affine:
     mean = squares = norm.weight.new_zeros(1, norm.num_channels, dtype=torch.float64)
     for piece in pieces:
         piece, n = piece if piece.dtype == torch.float64 else piece.float(), piece.shape[-1]
-        own = piece.sum(-1).double() / n
-        centre = own.to(piece.dtype)
-        around = (piece - centre[..., None]).square_().sum(-1).double() - n * (own - centre).square()
-        difference = own - mean
+        own = piece.mean(-1)
+        around = (piece - own[..., None]).square_().sum(-1).double()
+        difference = own.double() - mean
         squares = squares + around + difference.square() * (count * n / (count + n))
         mean = mean + difference * (n / (count + n))
         count += n
