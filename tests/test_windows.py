@@ -50,3 +50,7 @@ def test_steps_end_with_windows(chunk, left, lookahead, n):
     ended = windows.window(n, n * chunk + 1)
     assert ended is not None
     assert windows.span(seen, ended.stop - seen) == (ended.start - start, ended.stop - start)
+
+
+def test_the_defaults_are_those_of_the_documentation():
+    assert StreamSettings() == StreamSettings(chunk_ms=160, lookahead_ms=0, left_context_ms=1000)
