@@ -28,6 +28,7 @@ from .machine import header
 from .speech import RATE, speech_clip
 
 CHUNKS_MS = (20, 40, 80, 160, 500)
+FRAME_MS = 20
 _BUSY = "import os\nwhile os.getppid() == {}: pass"  # ends with this process
 
 
@@ -47,14 +48,14 @@ def arithmetic(model: XcodecModel, codes: Tensor) -> Iterator[str]:
         with FlopCounterMode(display=False) as all_at_once:
             model.decode(codes)
         for chunk in (20, 160):
-            frames = chunk // 20
+            frames = chunk // FRAME_MS
             stream = StreamingXcodec(model, chunk_ms=chunk)
             for _ in range(40 // frames + 2):
                 stream.push_codes(codes[..., :frames])
             with FlopCounterMode(display=False) as step:
                 stream.push_codes(codes[..., :frames])
             ratio = step.get_total_flops() / frames / (all_at_once.get_total_flops() / codes.shape[-1])
-            yield f"exact decoding in chunks of {chunk} ms: {ratio:.3f} times decode's arithmetic"
+            yield f"full-size, exact decoding in chunks of {chunk} ms: {ratio:.3f} times decode's convolutions and products"
 
 
 def decoding_in_windows(model: XcodecModel, codes: Tensor) -> Iterator[str]:
@@ -76,7 +77,7 @@ def long_files(model: XcodecModel, clip: Tensor) -> Iterator[str]:
         save_audio(path, audio.numpy(), RATE)
         whole, cut = (encode_file(model, path, window=window).audio_codes for window in (None, "auto"))
     other = whole != cut
-    yield f"codes in windows: {other[:, 0].float().mean():.1%} of the first stage's differ, {other.float().mean():.1%}"
+    yield f"codes in windows: {other[:, 0].float().mean():.1%} of the first stage's differ, {other.float().mean():.1%} of all"
     with torch.inference_mode():
         tiles = torch.cat(list(decode_tiles(model, whole)), -1)
         with backend("torch"):  # which decodes at once
@@ -86,15 +87,18 @@ def long_files(model: XcodecModel, clip: Tensor) -> Iterator[str]:
 def busy_cores(model: XcodecModel, clip: Tensor) -> Iterator[str]:
     """A push while other processes take every core."""
     before = torch.get_num_threads()
-    for busy in (0, os.cpu_count() or 1):
+    for busy in (0, len(os.sched_getaffinity(0))):
         others = [subprocess.Popen([sys.executable, "-c", _BUSY.format(os.getpid())]) for _ in range(busy)]
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            times = _push_times(model, clip, 80)[5:]
-            yield f"{busy} busy processes, {threads} threads: a push of 80 ms takes {statistics.median(times):.0f} ms"
-        for other in others:
-            other.kill()
-    torch.set_num_threads(before)
+        try:
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                took = statistics.median(_push_times(model, clip, 80)[5:])
+                yield f"{busy} busy processes, {threads} threads: a push of 80 ms takes {took:.0f} ms"
+        finally:
+            torch.set_num_threads(before)
+            for other in others:
+                other.kill()
+                other.wait()
 
 
 def first_calls(model: XcodecModel, clip: Tensor) -> Iterator[str]:
@@ -104,7 +108,7 @@ def first_calls(model: XcodecModel, clip: Tensor) -> Iterator[str]:
     stream, piece = StreamingXcodec(model, chunk_ms=80, sample_rate=48000), np.zeros(480, np.int16)
     came = [index * 10 for index in range(600) if stream.push(piece).shape[-1]]
     apart = [later - earlier for earlier, later in pairwise(came)]
-    yield f"at 48 kHz chunks of 80 ms come {min(apart)} to {max(apart)} ms apart"
+    yield f"at 48 kHz chunks of 80 ms come {min(apart)} to {max(apart)} ms of input apart, in pushes of 10"
 
 
 def _push_times(model: XcodecModel, clip: Tensor, chunk_ms: int) -> list[float]:
@@ -118,8 +122,10 @@ def _push_times(model: XcodecModel, clip: Tensor, chunk_ms: int) -> list[float]:
 
 
 def _streamed(model: XcodecModel, codes: Tensor, **settings: Any) -> Tensor:
+    """A chunk at a time: of more that is there, exact decoding makes one step."""
     stream = StreamingXcodec(model, **settings)
-    return torch.cat([stream.push_codes(codes), stream.flush_codes()], -1)
+    pieces = codes.split(settings["chunk_ms"] // FRAME_MS, -1)
+    return torch.cat([*(stream.push_codes(piece) for piece in pieces), stream.flush_codes()], -1)
 
 
 def _farthest(a: Tensor, b: Tensor) -> float:
