@@ -55,7 +55,7 @@ def arithmetic(model: XcodecModel, codes: Tensor) -> Iterator[str]:
             with FlopCounterMode(display=False) as step:
                 stream.push_codes(codes[..., :frames])
             ratio = step.get_total_flops() / frames / (all_at_once.get_total_flops() / codes.shape[-1])
-            yield f"full-size, exact decoding in chunks of {chunk} ms: {ratio:.3f} times decode's convolutions and products"
+            yield f"full-size, exact decoding in chunks of {chunk} ms: {ratio:.3f} times decode's multiplications"
 
 
 def decoding_in_windows(model: XcodecModel, codes: Tensor) -> Iterator[str]:
@@ -76,8 +76,8 @@ def long_files(model: XcodecModel, clip: Tensor) -> Iterator[str]:
         path = Path(folder) / "long.wav"
         save_audio(path, audio.numpy(), RATE)
         whole, cut = (encode_file(model, path, window=window).audio_codes for window in (None, "auto"))
-    other = whole != cut
-    yield f"codes in windows: {other[:, 0].float().mean():.1%} of the first stage's differ, {other.float().mean():.1%} of all"
+    other = (whole != cut).float()
+    yield f"codes in windows: {other[:, 0].mean():.1%} of the first stage's differ, {other.mean():.1%} of all"
     with torch.inference_mode():
         tiles = torch.cat(list(decode_tiles(model, whole)), -1)
         with backend("torch"):  # which decodes at once
