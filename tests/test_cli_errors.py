@@ -149,7 +149,7 @@ def test_inputs_that_cannot_be(run, tone, tmp_path):
         "empty.wav": "is no file of codes",
     }.items():
         refused(run("decode", name, "b.wav"), name, words)
-    refused(run("info", "in.wav"), "is no file of codes")
+    refused(run("info", "in.wav"), "give codes, .xcodec or .npz, or a model's name or folder", "is no file of codes")
     assert not os.path.exists("b.xcodec")
     assert not os.path.exists("b.wav")
 
