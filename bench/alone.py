@@ -17,8 +17,8 @@ from typing import Any
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def _memory_mb(field: str) -> float:
-    """VmRSS, or VmHWM, the most since it was reset."""
+def memory_mb(field: str) -> float:
+    """Of this process: VmRSS, or VmHWM, the most since it was reset."""
     found = re.search(rf"{field}:\s+(\d+) kB", _STATUS.read_text())
     assert found
     return int(found[1]) / 1000
@@ -39,7 +39,7 @@ def _run(name: str, folder: str, call: str, seconds: int) -> dict[str, float]:
         "decode": torch.randint(1024, (1, 8, 50 * seconds), generator=generator),
     }[call]
     _CLEAR.write_text("5")
-    before = _memory_mb("VmRSS")
+    before = memory_mb("VmRSS")
     called = time.perf_counter()
     with torch.inference_mode():
         getattr(model, call)(given)
@@ -48,7 +48,7 @@ def _run(name: str, folder: str, call: str, seconds: int) -> dict[str, float]:
         "import_s": imported - started,
         "load_s": loaded - imported,
         "call_s": finished - called,
-        "peak_mb": _memory_mb("VmHWM") - before,
+        "peak_mb": memory_mb("VmHWM") - before,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from xcodec_fast import StreamingXcodec, XcodecConfig, XcodecModel, backend
+from xcodec_fast import StreamingXcodec, XcodecConfig, XcodecModel, backend, onednn
 from xcodec_fast.audio import save_audio
 from xcodec_fast.seeding import seeded_model
 from xcodec_fast.tiles import decode_tiles
@@ -29,6 +30,9 @@ from .speech import RATE, speech_clip
 
 CHUNKS_MS = (20, 40, 80, 160, 500)
 FRAME_MS = 20
+_ROOT = Path(__file__).parent.parent
+_RATES = (48000, 44100, 8000)
+_BOUNDS = (None, 256, 128)
 _BUSY = "import os\nwhile os.getppid() == {}: pass"  # ends with this process
 
 
@@ -69,9 +73,9 @@ def decoding_in_windows(model: XcodecModel, codes: Tensor) -> Iterator[str]:
         yield f"decode_lookahead_ms {lookahead}: at most {farthest:.1%} of full scale from decode"
 
 
-def long_files(model: XcodecModel, clip: Tensor) -> Iterator[str]:
-    """Two minutes in windows and in tiles, against all at once."""
-    audio = clip.repeat(-(-120 * RATE // len(clip)))[: 120 * RATE]
+def long_files(model: XcodecModel, clip: Tensor, seconds: int) -> Iterator[str]:
+    """The clip repeated, in windows and in tiles, against all at once."""
+    audio = clip.repeat(-(-seconds * RATE // len(clip)))[: seconds * RATE]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.wav"
         save_audio(path, audio.numpy(), RATE)
@@ -80,8 +84,36 @@ def long_files(model: XcodecModel, clip: Tensor) -> Iterator[str]:
     yield f"codes in windows: {other[:, 0].mean():.1%} of the first stage's differ, {other.mean():.1%} of all"
     with torch.inference_mode():
         tiles = torch.cat(list(decode_tiles(model, whole)), -1)
-        with backend("torch"):  # which decodes at once
-            yield f"decoded in tiles: at most {_farthest(model.decode(whole).audio_values, tiles):.1e} of full scale"
+        with backend("torch"):
+            at_once = model.decode(whole).audio_values
+    yield f"decoded in tiles: at most {_farthest(at_once, tiles):.1e} of full scale from PyTorch's decoding at once"
+
+
+def resamplers(model: XcodecModel) -> Iterator[str]:
+    """What a resampler adds to a stream's latency, in and out."""
+    ours = StreamingXcodec(model)
+    for rate in _RATES:
+        stream = StreamingXcodec(model, sample_rate=rate)
+        lag = stream.latency_ms - ours.latency_ms, stream.decode_latency_ms - ours.decode_latency_ms
+        yield "from {} Hz a resampler lags by {:.1f} ms, to it by {:.1f}".format(rate, *lag)
+
+
+def many_lengths(model: XcodecModel, clips: int) -> Iterator[str]:
+    """Memory after clips of unequal lengths, each in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        for name, bound in [*(("ours", bound) for bound in _BOUNDS), ("eager", None)]:
+            given = {} if bound is None else dict.fromkeys(onednn.BOUNDS, str(bound))
+            command = [sys.executable, "-m", "bench.lengths", name, folder, str(clips)]
+            env = os.environ | given
+            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_ROOT, env=env)
+            found = json.loads(done.stdout)
+            mb = ", ".join(f"{value:.0f}" for value in found["mb"])
+            case = name if bound is None else f"{name}, bounds of {bound}"
+            yield (
+                f"{case}: MB before, after {clips // 8} and after {clips} clips of unequal lengths {mb}; "
+                f"encode of the last {clips // 8} takes {found['ms']:.0f} ms (median)"
+            )
 
 
 def busy_cores(model: XcodecModel, clip: Tensor) -> Iterator[str]:
@@ -139,11 +171,13 @@ def main() -> None:
 
     def lines() -> Iterator[str]:
         yield from first_calls(tiny, clip)
+        yield from resamplers(tiny)
+        yield from many_lengths(tiny, 400)
         yield from busy_cores(tiny, clip)
         with torch.no_grad():
             codes = tiny.encode(clip[None, None]).audio_codes
             yield from decoding_in_windows(tiny, codes)
-            yield from long_files(tiny, clip)
+            yield from long_files(tiny, clip, 120)
             yield from exact_decoding("xcodec-tiny", tiny, codes)
             full = seeded_model(XcodecConfig(), clip[None, None], seed=0)
             codes = full.encode(clip[None, None]).audio_codes

@@ -55,7 +55,7 @@ def test_on_a_stereo_file_of_another_rate(tmp_path):
         (lambda path: path.mkdir(), "is not a file"),
         (lambda path: path.write_text("hello"), "is not an audio file that soundfile reads"),
         (lambda path: soundfile.write(path, np.zeros(0), 16000, format="WAV"), "holds no samples"),
-        (lambda path: soundfile.write(path, [0.0, np.nan], 16000, "FLOAT", format="WAV"), "NaN or infinite"),
+        (lambda path: soundfile.write(path, [0.0, np.nan], 16000, "FLOAT", format="WAV"), "sample 1 of "),
     ],
 )
 def test_an_error_is_one_line(tmp_path, make, words):

@@ -1,6 +1,8 @@
 """How audio is cut to be encoded: every frame once, and the steps of a stream ending with windows."""
 
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from xcodec_fast.windows import StreamSettings, Window, Windows
 
+README = Path(__file__).parent.parent / "README.md"
 WINDOWS = {"chunk": st.integers(1, 9), "left": st.integers(0, 12), "lookahead": st.integers(0, 12)}
 
 
@@ -52,5 +55,7 @@ def test_steps_end_with_windows(chunk, left, lookahead, n):
     assert windows.span(seen, ended.stop - seen) == (ended.start - start, ended.stop - start)
 
 
-def test_the_defaults_are_those_of_the_documentation():
-    assert StreamSettings() == StreamSettings(chunk_ms=160, lookahead_ms=0, left_context_ms=1000)
+def test_the_defaults_are_those_of_the_readme():
+    named = re.findall(r"^\| `(\w+_ms)` \((\d+)\)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert StreamSettings() == StreamSettings(**{name: float(value) for name, value in named})
+    assert len(named) == 3

@@ -122,12 +122,8 @@ class AudioReader:
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{self.path} is damaged: {_reason(error)}") from error
         self._ended = len(block) < self._block
-        finite = np.isfinite(block)
-        if not finite.all():
-            first = self.file_samples + int(finite.argmin())
-            raise ValueError(
-                f"{self.path} holds samples that are NaN or infinite, the first at {first / self.file_rate:.3f} s"
-            )
+        if (bad := finite_length(block)) < len(block):
+            raise not_finite(str(self.path), block[bad], self.file_samples + bad, self.file_rate)
         self.file_samples += len(block)
         if self._ended and self.file_samples == 0:
             raise ValueError(f"{self.path} holds no samples")
@@ -146,6 +142,17 @@ def load_audio(path: str | Path, sample_rate: int, mono: bool = True) -> Audio:
         if len(samples) == 0:
             raise ValueError(too_short(reader))
         return Audio(samples, sample_rate, reader.file_rate, reader.file_channels, reader.file_samples)
+
+
+def finite_length(samples: np.ndarray) -> int:
+    """How many samples `[n]` come before the first that is NaN or infinite; n where none is."""
+    finite = np.isfinite(samples)
+    return len(samples) if finite.all() else int(finite.argmin())
+
+
+def not_finite(name: str, sample: float, index: int, rate: int) -> ValueError:
+    """The error that says which sample, NaN or infinite, is not audio."""
+    return ValueError(f"sample {index} of {name}, at {index / rate:.6g} s, is {sample}; all must be finite")
 
 
 def too_short(reader: AudioReader) -> str:

@@ -15,7 +15,7 @@ import torch
 import typer
 from torch import Tensor
 
-from xcodec_fast.audio import HIGHEST_RATE
+from xcodec_fast.audio import HIGHEST_RATE, finite_length, not_finite
 from xcodec_fast.cli_options import (
     Bandwidth,
     ChunkMs,
@@ -139,11 +139,9 @@ def _encoded(live: StreamingXcodec, pieces: Iterable[np.ndarray]) -> Iterator[tu
     at_once, given = max(1, int(live.sample_rate * live.settings.chunk_ms / 1000)), 0
     for samples in pieces:
         for chunk in np.split(samples, range(at_once, len(samples), at_once)):
-            bad = np.flatnonzero(~np.isfinite(chunk))
-            if len(bad):
-                at = given + int(bad[0])
-                yield live.push(chunk[: bad[0]]), False
-                raise ValueError(f"sample {at} of the input, at {at / live.sample_rate:.6g} s, is {chunk[bad[0]]}")
+            if (bad := finite_length(chunk)) < len(chunk):
+                yield live.push(chunk[:bad]), False
+                raise not_finite("the input", chunk[bad], given + bad, live.sample_rate)
             yield live.push(chunk), False
             given += len(chunk)
     yield live.flush(), True
