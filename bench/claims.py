@@ -1,4 +1,4 @@
-"""What README states of streams and long files outside the other benches' tables. `python -m bench.claims`"""
+"""What README states outside the other benches' tables. `python -m bench.claims`"""
 
 from __future__ import annotations
 
