@@ -79,7 +79,7 @@ def lines() -> list[str]:
 
 
 def write(folder: Path) -> list[Path]:
-    """`<device>-<instructions>-<threads>-<date>.md`, .json and, where matplotlib is installed and models were timed, .png."""
+    """`<device>-<instructions>-<threads>-<date>`.md, .json and, with matplotlib and where models were timed, .png."""
     device = f"{machine.device_name()} {machine.instructions()} {torch.get_num_threads()} threads"
     name = re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-")
     path = folder / f"{name}-{time.strftime('%Y-%m-%d')}"

@@ -53,4 +53,7 @@ def main(path: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else SPEECH)
+    try:
+        main(sys.argv[1] if len(sys.argv) > 1 else SPEECH)
+    except (OSError, ValueError) as error:  # of the file
+        sys.exit(f"realtime.py: {error}")

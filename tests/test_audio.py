@@ -88,6 +88,19 @@ def test_audio_that_cannot_be_written_leaves_nothing(tmp_path, name, samples, ra
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_is_full(tmp_path):
+    """A limit of the system stops the writing as a full disk does: it is no matter of the rate."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.wav cannot be written: the system refused it, as where a disk is full$"):
+            save_audio(tmp_path / "a.wav", np.zeros(RATE), RATE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_error_in_the_middle_leaves_what_was_there(tmp_path):
     save_audio(tmp_path / "a.wav", np.zeros(5), RATE)
     before = (tmp_path / "a.wav").read_bytes()

@@ -31,6 +31,23 @@ def test_one_bad_file_does_not_stop_the_others(run, tone, tmp_path):
     assert sorted(os.listdir("out")) == ["a.xcodec", "c.xcodec"]
 
 
+def test_nor_does_one_that_may_not_be_read(run, tone, monkeypatch):
+    """Named as an argument, where typer would look at it before there is any work, or within a folder."""
+    for name in ("x/a.wav", "x/secret.wav"):
+        tone(name)
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, *how, **more: "secret" not in str(path) and may(path, *how, **more))
+    for given in (["x"], ["x/a.wav", "x/secret.wav"]):
+        for command in (["encode", *given, "--output-dir", "out", "--force"], ["evaluate", *given]):
+            result = run(*command)
+            assert (result.code, len(result.out) > 0) == (1, True)
+            told, last = result.err.splitlines()
+            assert told == "xcodec-fast: x/secret.wav cannot be read: permission denied"
+            assert last == "xcodec-fast: 1 of 2 files failed"
+    refused(run("stream", "x/secret.wav"), "x/secret.wav cannot be read")
+    refused(run("demo", "x/secret.wav"), "x/secret.wav cannot be read")
+
+
 def test_a_bad_model_is_tried_once(run, tone):
     for name in ("x/a.wav", "x/b.wav"):
         tone(name)
@@ -126,7 +143,7 @@ def test_stereo_needs_mono(run, tone):
     file = tone(channels=2)
     for command in ("encode", "roundtrip"):
         output = "a.xcodec" if command == "encode" else "a.wav"
-        refused(run(command, file, output), "in.wav has 2 channels", "mix them down by mono=True (--mono)\n")
+        refused(run(command, file, output), "in.wav has 2 channels", "mix them down by --mono (mono=True in Python)\n")
         assert not os.path.exists(output)
         ok(run(command, file, output, "--mono"))
 

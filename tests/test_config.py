@@ -36,6 +36,7 @@ def test_config_json_of_the_reference_survives(tmp_path, name):
 
 def test_defaults_are_the_references():
     ours, reference = XcodecConfig(), transformers.XcodecConfig()
+    assert ours.acoustic_model_config.hop_length == reference.acoustic_model_config.hop_length
     for key, value in ours.to_dict().items():
         expected = reference.to_dict()[key]
         if isinstance(value, dict):

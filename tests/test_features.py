@@ -15,7 +15,7 @@ from xcodec_fast import AutoFeatureExtractor, XcodecFeatureExtractor
 
 
 def _assert_same(expected, actual):
-    assert set(expected.keys()) == set(actual.keys())
+    assert list(expected.keys()) == list(actual.keys())
     for key, value in expected.items():
         mine = actual[key]
         assert type(mine) is type(value)

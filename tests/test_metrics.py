@@ -36,6 +36,12 @@ def test_silence_has_no_si_sdr():
     assert math.isnan(hearing_metrics()["stoi"](silence.numpy(), silence.numpy(), 16000))
 
 
+def test_one_sample_has_no_si_sdr():
+    """Any other is a multiple of it: there would be no distortion at all."""
+    assert math.isnan(si_sdr(torch.tensor([0.5]), torch.tensor([0.1])))
+    assert math.isfinite(si_sdr(torch.tensor([0.5, 0.1]), torch.tensor([0.1, 0.5])))
+
+
 def test_half_as_loud_is_a_half_and_its_logarithm_apart():
     """|A - A/2| / |A| = 1/2, and ln 2 wherever the magnitudes are above the floor."""
     noise = torch.randn(16000)

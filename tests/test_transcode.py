@@ -69,6 +69,11 @@ def test_a_window_that_cannot_be(tiny, wav, window):
         encode_file(tiny, wav(320), window=window)
 
 
+def test_a_window_that_is_too_long(tiny, wav):
+    with pytest.raises(ValueError, match=r"window is 1000000000 s, but must be below 2\^32 frames of 20 ms"):
+        encode_file(tiny, wav(320), window=10**9)
+
+
 @pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 96000])
 @pytest.mark.parametrize("window", [None, 0.5])
 def test_any_rate_gives_the_codes_of_the_resampled_whole(tiny, wav, rate, window):

@@ -76,7 +76,8 @@ class AudioReader:
         self.expected = self._file.frames * sample_rate // self.file_rate if 0 < self._file.frames < 1 << 40 else 0
         problem = ""
         if self.file_channels > 1 and not mono:
-            problem = f"has {self.file_channels} channels, but the codec is mono: mix them down by mono=True (--mono)"
+            mix = "mix them down by --mono (mono=True in Python)"
+            problem = f"has {self.file_channels} channels, but the codec is mono: {mix}"
         if not 1 <= self.file_rate <= HIGHEST_RATE:
             problem = f"has a sample rate of {self.file_rate} Hz, but it must be in 1..{HIGHEST_RATE}"
         if problem:
@@ -184,11 +185,13 @@ def audio_writer(path: str | Path, sample_rate: int) -> Iterator[Callable[[np.nd
         file.write(np.clip(samples, -1, 1))
 
     with written_whole(path) as temporary:
+        way = f" at {sample_rate} Hz"  # what is wrong before anything is written
         try:
             with soundfile.SoundFile(temporary, "w", sample_rate, 1, subtype, format=kind) as file:
+                way = ""
                 yield append
         except soundfile.LibsndfileError as error:
-            raise OSError(f"{path} cannot be written at {sample_rate} Hz: {_reason(error)}") from error
+            raise OSError(f"{path} cannot be written{way}: {_reason(error)}") from error
 
 
 def save_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
@@ -219,4 +222,5 @@ def check_rate(sample_rate: Any) -> None:
 
 def _reason(error: Exception) -> str:
     """What the library says, without the temporary or repeated path that it puts before."""
-    return getattr(error, "error_string", str(error)).removeprefix("Error : ")
+    said = getattr(error, "error_string", str(error)).removeprefix("Error : ")
+    return "the system refused it, as where a disk is full" if said == "System error." else said

@@ -153,9 +153,9 @@ def roundtrip(
 
 @app.command()
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="The authors' .pth.")],
-    config_yaml: Annotated[Path, typer.Argument(help="The yaml that it was trained with.")],
-    output_dir: Annotated[Path, typer.Argument(help="Created; --model takes it.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="The authors' .pth.")],
+    config_yaml: Annotated[Path, typer.Argument(metavar="CONFIG_YAML", help="The yaml that it was trained with.")],
+    output_dir: Annotated[Path, typer.Argument(metavar="FOLDER", help="Created; --model takes it.")],
     force: Force = False,
 ) -> None:
     """A checkpoint of the original authors to a folder that this package and transformers load."""
@@ -175,7 +175,10 @@ def info(name: Annotated[str, typer.Argument(metavar="FILE_OR_MODEL")]) -> None:
 @app.command()
 def demo(
     audio: Annotated[
-        Path | None, typer.Argument(help="Any file that soundfile reads; a speech clip if left out.")
+        Path | None,
+        typer.Argument(
+            metavar="AUDIO", readable=False, help="Any file that soundfile reads; a speech clip if left out."
+        ),
     ] = None,
     output_dir: Annotated[Path, typer.Option(help="Where the files go; created.")] = Path("demo"),
 ) -> None:

@@ -37,7 +37,7 @@ _PACKAGES = {"stoi": "pystoi", "pesq_wb": "pesq"}
 
 
 def evaluation(
-    audio: Annotated[list[Path], typer.Argument(help="Clips, and folders of them.")],
+    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO", readable=False, help="Clips, and folders of them.")],
     model: Model = "xcodec-tiny",
     output: Annotated[Path | None, typer.Option(help="Write all figures, clip by clip, as JSON.")] = None,
     device: OnDevice = Device.auto,

@@ -16,8 +16,12 @@ from xcodec_fast.container import CodesSuffix
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.windows import StreamSettings
 
+# Whether an input can be read shows when its turn comes: one that cannot does not keep the others from theirs.
 Paths = Annotated[
-    list[Path], typer.Argument(metavar="INPUT OUTPUT", help="Or any number of files and folders, with --output-dir.")
+    list[Path],
+    typer.Argument(
+        metavar="INPUT OUTPUT", readable=False, help="Or any number of files and folders, with --output-dir."
+    ),
 ]
 OutputDir = Annotated[Path | None, typer.Option(help="Write an output for each input into this folder; created.")]
 Suffix = Annotated[

@@ -32,7 +32,7 @@ def pair_paths(
     for output, times in Counter(output for _, output in pairs).items():
         if times > 1:
             sources = ", ".join(str(source) for source, target in pairs if target == output)
-            raise ValueError(f"{output} would be written {times} times, from {sources}")
+            raise ValueError(f"{output} would be written {times} times, from {sources}: give them one by one")
     require_no_input([output for _, output in pairs], [source for source, _ in pairs])
     if len(pairs) == 1:
         require_free(pairs[0][1], force)

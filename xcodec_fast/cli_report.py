@@ -29,7 +29,12 @@ _WIDEST = 1000  # a table's line stays one line, however narrow the terminal is
 
 
 def report(
-    audio: Annotated[list[Path], typer.Argument(help="Clips; each is encoded at once too, so they are best short.")],
+    audio: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="AUDIO", readable=False, help="Clips; each is encoded at once too, so they are best short."
+        ),
+    ],
     model: Model = "xcodec-tiny",
     output_dir: Annotated[Path | None, typer.Option(help="Write JSON and a picture into this folder; created.")] = None,
     chunk_ms: Annotated[str, typer.Option(metavar="MS,...", help="Chunks to try.")] = "20,40,80,160",

@@ -46,7 +46,9 @@ class Emit(StrEnum):
 
 
 def stream(
-    file: Annotated[Path | None, typer.Argument(help="Raw PCM too; stdin if left out.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", readable=False, help="Raw PCM too; stdin if left out.")
+    ] = None,
     model: Model = "xcodec-tiny",
     input_rate: Annotated[
         int | None,

@@ -73,6 +73,11 @@ class AcousticConfig(_PartConfig):
     upsampling_ratios: list[int] | tuple[int, ...] = (8, 5, 4, 2)
     hidden_size: int = 256
 
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame: the product of the downsampling ratios."""
+        return math.prod(self.downsampling_ratios)
+
 
 @dataclass
 class SemanticConfig(_PartConfig):
@@ -173,8 +178,8 @@ class XcodecConfig(_JsonConfig):
 
     @property
     def hop_length(self) -> int:
-        """Samples per frame: the product of the downsampling ratios."""
-        return math.prod(self.acoustic_model_config.downsampling_ratios)
+        """Samples per frame."""
+        return self.acoustic_model_config.hop_length
 
     @property
     def frame_rate(self) -> int:

@@ -114,9 +114,10 @@ class XcodecFeatureExtractor:
             length = max_length if padding == "max_length" else self._rounded(max(map(len, clips)))
             clips = [self._padded(clip, length, self.padding_value) for clip in clips]
             masks = [self._padded(mask, length, 0) for mask in masks]
-        batch: dict[str, Any] = {"input_values": [clip[None] for clip in clips]}
+        batch: dict[str, Any] = {}
         if padding is not False:
             batch["padding_mask"] = np.stack(masks) if len(set(map(len, masks))) == 1 else masks
+        batch["input_values"] = [clip[None] for clip in clips]
         if return_tensors is not None:
             batch = {name: _stacked(rows, name, return_tensors) for name, rows in batch.items()}
         return BatchFeature(batch)

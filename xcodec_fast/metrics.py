@@ -34,10 +34,13 @@ def stft_distance(a: Tensor, b: Tensor) -> float:
 
 
 def si_sdr(reference: Tensor, estimate: Tensor) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB (arXiv 1811.02508). `[T]` twice; NaN where either is silent."""
+    """Scale-invariant signal-to-distortion ratio in dB (arXiv 1811.02508). `[T]` twice.
+
+    NaN where either is silent, and of clips of one sample, which are all alike but for their scale.
+    """
     reference, estimate = reference.double().cpu(), estimate.double().cpu()
     energy = reference.square().sum()
-    if energy == 0 or not estimate.any():
+    if energy == 0 or not estimate.any() or len(reference) < 2:
         return float("nan")
     target = (estimate @ reference / energy) * reference
     return float(10 * torch.log10(target.square().sum() / (estimate - target).square().sum()))

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from xcodec_fast import checks
 from xcodec_fast.intervals import Interval, keep
+from xcodec_fast.pcm import require_array
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ def _from_clips(clips: Sequence[Any], like: Tensor) -> Rows:
         raise ValueError("input_values is an empty list; it must hold at least one clip [T]")
     rows = []
     for index, clip in enumerate(clips):
-        if isinstance(clip, np.ndarray) and clip.dtype.kind == "f":
-            clip = torch.from_numpy(clip).to(like)
         name = f"input_values[{index}]"
-        checks.require_tensor(clip, name)
+        require_array(clip, name)
+        if isinstance(clip, np.ndarray):
+            clip = torch.from_numpy(clip).to(like if clip.dtype.kind == "f" else like.device)
         if clip.ndim != 1:
             raise ValueError(f"{name} must have the shape [T], but has {list(clip.shape)}")
         checks.check_like(clip, name, like)

@@ -99,8 +99,10 @@ def _windows(
     seconds = WINDOW_SECONDS if window == "auto" else window
     if isinstance(seconds, str) or not 0 < seconds < float("inf"):
         raise ValueError(f"window is {seconds!r}, but must be a number of seconds above 0, 'auto' or None")
-    # By the decimal digits: 8.06 s are 403 frames of 20 ms, but 403.00000000000006 in floats.
     frame_rate = Fraction(model.config.sample_rate, model.config.hop_length)
+    if seconds * frame_rate >= 1 << 32:
+        raise ValueError(f"window is {seconds!r} s, but must be below 2^32 frames of {float(1000 / frame_rate):g} ms")
+    # By the decimal digits: 8.06 s are 403 frames of 20 ms, but 403.00000000000006 in floats.
     chunk, context = (math.ceil(Fraction(str(value)) * frame_rate) for value in (seconds, CONTEXT_SECONDS))
     return Windows(chunk, context, context)
 

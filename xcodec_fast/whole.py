@@ -43,9 +43,14 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_readable(path: str | Path) -> None:
-    """Raises FileNotFoundError where `path` is no regular file: a pipe would be waited for without end."""
+    """Raises FileNotFoundError where `path` is no regular file: a pipe would be waited for without end.
+
+    Raises PermissionError where it may not be read.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is not a file" if Path(path).exists() else f"{path} does not exist")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"{path} cannot be read: permission denied")
 
 
 def make_folder(path: Path) -> None:
