@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import statistics
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from xcodec_fast import StreamingXcodec, XcodecConfig, XcodecModel, backend, onednn
+from xcodec_fast import StreamingXcodec, XcodecConfig, XcodecModel, backend
 from xcodec_fast.audio import save_audio
 from xcodec_fast.seeding import seeded_model
 from xcodec_fast.tiles import decode_tiles
@@ -32,21 +33,27 @@ CHUNKS_MS = (20, 40, 80, 160, 500)
 FRAME_MS = 20
 _ROOT = Path(__file__).parent.parent
 _RATES = (48000, 44100, 8000)
-_BOUNDS = (None, 256, 128)
+_CASES: dict[str, tuple[str, dict[str, str]]] = {
+    "ours": ("ours", {}),
+    "ours, 256 kept": ("ours", dict.fromkeys(("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"), "256")),
+    "ours, backend torch": ("ours", {"XCODEC_FAST_BACKEND": "torch"}),
+    "transformers": ("eager", {}),
+}
 _BUSY = "import os\nwhile os.getppid() == {}: pass"  # ends with this process
 
 
+@torch.no_grad()
 def exact_decoding(name: str, model: XcodecModel, codes: Tensor) -> Iterator[str]:
     """How far a stream's audio is from `decode`'s."""
     for dtype in (torch.float32, torch.float64):
-        model.to(dtype)
+        model = copy.deepcopy(model).to(dtype)
         whole = model.decode(codes).audio_values
         farthest = max(_farthest(whole, _streamed(model, codes, chunk_ms=chunk)) for chunk in (20, 160, 500))
         yield f"{name}, {dtype}: exact decoding is {farthest / whole.abs().max().item():.1e} of the peak from decode"
-    model.float()
 
 
-def arithmetic(model: XcodecModel, codes: Tensor) -> Iterator[str]:
+@torch.no_grad()
+def arithmetic(name: str, model: XcodecModel, codes: Tensor) -> Iterator[str]:
     """What a step of exact decoding multiplies, in `decode`'s terms."""
     with backend("torch"):
         with FlopCounterMode(display=False) as all_at_once:
@@ -59,9 +66,10 @@ def arithmetic(model: XcodecModel, codes: Tensor) -> Iterator[str]:
             with FlopCounterMode(display=False) as step:
                 stream.push_codes(codes[..., :frames])
             ratio = step.get_total_flops() / frames / (all_at_once.get_total_flops() / codes.shape[-1])
-            yield f"full-size, exact decoding in chunks of {chunk} ms: {ratio:.3f} times decode's multiplications"
+            yield f"{name}, exact decoding in chunks of {chunk} ms: {ratio:.3f} times decode's multiplications"
 
 
+@torch.no_grad()
 def decoding_in_windows(model: XcodecModel, codes: Tensor) -> Iterator[str]:
     """How far audio of a shorter lookahead is from `decode`'s."""
     whole = model.decode(codes).audio_values
@@ -90,7 +98,7 @@ def long_files(model: XcodecModel, clip: Tensor, seconds: int) -> Iterator[str]:
 
 
 def resamplers(model: XcodecModel) -> Iterator[str]:
-    """What a resampler adds to a stream's latency, in and out."""
+    """What a stream says that resamplers add to its latency, in and out."""
     ours = StreamingXcodec(model)
     for rate in _RATES:
         stream = StreamingXcodec(model, sample_rate=rate)
@@ -99,20 +107,19 @@ def resamplers(model: XcodecModel) -> Iterator[str]:
 
 
 def many_lengths(model: XcodecModel, clips: int) -> Iterator[str]:
-    """Memory after clips of unequal lengths, each in a process of its own."""
+    """Memory and time where clips have unequal lengths, each case in a process of its own."""
+    set_here = {name for _, given in _CASES.values() for name in given}
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        for name, bound in [*(("ours", bound) for bound in _BOUNDS), ("eager", None)]:
-            given = {} if bound is None else dict.fromkeys(onednn.BOUNDS, str(bound))
+        for case, (name, given) in _CASES.items():
+            env = {key: value for key, value in os.environ.items() if key not in set_here} | given
             command = [sys.executable, "-m", "bench.lengths", name, folder, str(clips)]
-            env = os.environ | given
             done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_ROOT, env=env)
             found = json.loads(done.stdout)
-            mb = ", ".join(f"{value:.0f}" for value in found["mb"])
-            case = name if bound is None else f"{name}, bounds of {bound}"
+            before, early, late = found["mb"]
             yield (
-                f"{case}: MB before, after {clips // 8} and after {clips} clips of unequal lengths {mb}; "
-                f"encode of the last {clips // 8} takes {found['ms']:.0f} ms (median)"
+                f"{case}: {before:.0f} MB, after {clips // 8} clips of unequal lengths {early:.0f}, after {clips} "
+                f"{late:.0f}; encode of a new length {found['new_ms']:.0f} ms, of ten in turns {found['again_ms']:.0f}"
             )
 
 
@@ -134,7 +141,7 @@ def busy_cores(model: XcodecModel, clip: Tensor) -> Iterator[str]:
 
 
 def first_calls(model: XcodecModel, clip: Tensor) -> Iterator[str]:
-    """The first chunk that a process computes, and how far apart chunks come at 48 kHz."""
+    """The first chunk, of a process that has computed none before, and how far apart chunks come at 48 kHz."""
     times = _push_times(model, clip, 80)
     yield f"the first push of 80 ms takes {times[0]:.0f} ms, the others {statistics.median(times[1:]):.0f} (median)"
     stream, piece = StreamingXcodec(model, chunk_ms=80, sample_rate=48000), np.zeros(480, np.int16)
@@ -181,7 +188,7 @@ def main() -> None:
             yield from exact_decoding("xcodec-tiny", tiny, codes)
             full = seeded_model(XcodecConfig(), clip[None, None], seed=0)
             codes = full.encode(clip[None, None]).audio_codes
-            yield from arithmetic(full, codes)
+            yield from arithmetic("full-size", full, codes)
             yield from exact_decoding("full-size", full, codes)
 
     for line in lines():

@@ -1,7 +1,7 @@
-"""Memory after clips of many lengths, in a process of its own: `python -m bench.lengths ours|eager FOLDER CLIPS`.
+"""Clips of many lengths, in a process of its own: `python -m bench.lengths ours|eager FOLDER CLIPS`.
 
-Prints a JSON object: mb, resident before, after an eighth, and after all (Linux); ms, the median of the last eighth's
-`encode`.
+Prints a JSON object: mb, resident before, after an eighth of the clips, and after all (Linux); new_ms, the median
+`encode` of the last eighth, whose lengths had not come before; again_ms, that of ten lengths which come in turns.
 """
 
 from __future__ import annotations
@@ -12,30 +12,49 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from .alone import memory_mb
 
-_SAMPLES = (4000, 16000)  # 0.25 to 1 s: hardly two clips have the same
+_SAMPLES = (4000, 16000)  # 0.25 to 1 s
+_RECURRING, _TURNS = 10, 4
+
+
+def new_lengths(count: int) -> list[int]:
+    """In samples, in random order, no two alike."""
+    return random.Random(0).sample(range(*_SAMPLES), count)
 
 
 @torch.inference_mode()
-def _run(name: str, folder: str, clips: int) -> dict[str, Any]:
-    package = importlib.import_module({"ours": "xcodec_fast", "eager": "transformers"}[name])
-    model: Any = package.XcodecModel.from_pretrained(folder).eval()
-    lengths, generator = random.Random(0), torch.Generator().manual_seed(0)
-    model.encode(torch.zeros(1, 1, _SAMPLES[1]))  # packs weights
-    resident, times = [memory_mb("VmRSS")], []
-    for index in range(1, clips + 1):
-        clip = torch.randn(1, 1, lengths.randint(*_SAMPLES), generator=generator) / 10
+def _times_ms(model: Any, lengths: Iterable[int]) -> list[float]:
+    times, generator = [], torch.Generator().manual_seed(0)
+    for length in lengths:
+        clip = torch.randn(1, 1, length, generator=generator) / 10
         started = time.perf_counter()
         model.encode(clip)
         times.append(1000 * (time.perf_counter() - started))
-        if index in (clips // 8, clips):
-            resident.append(memory_mb("VmRSS"))
-    return {"mb": resident, "ms": statistics.median(times[-(clips // 8) :])}
+    return times
+
+
+def _run(name: str, folder: str, clips: int) -> dict[str, Any]:
+    package = importlib.import_module({"ours": "xcodec_fast", "eager": "transformers"}[name])
+    model: Any = package.XcodecModel.from_pretrained(folder).eval()
+    lengths, eighth = new_lengths(clips), clips // 8
+    _times_ms(model, [_SAMPLES[1]])  # packs weights
+    before = memory_mb("VmRSS")
+    _times_ms(model, lengths[:eighth])
+    early = memory_mb("VmRSS")
+    times = _times_ms(model, lengths[eighth:])
+    late = memory_mb("VmRSS")
+    again = _times_ms(model, _TURNS * lengths[:_RECURRING])
+    return {
+        "mb": [before, early, late],
+        "new_ms": statistics.median(times[-eighth:]),
+        "again_ms": statistics.median(again[2 * _RECURRING :]),
+    }
 
 
 if __name__ == "__main__":

@@ -26,12 +26,26 @@ def test_files_are_read_as_mono_and_resampled_and_written_without_wrapping(tmp_p
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_the_place_of_what_is_not_finite(tmp_path, bad):
-    """In the file's time, whatever piece it is read in and rate it is wanted at."""
-    samples = np.zeros(200_000, np.float32)
-    samples[[132_300, 132_301]] = bad
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_place_of_what_is_not_finite(tmp_path, bad, channels):
+    """In the file's time, whatever piece it is read in and rate it is wanted at; of the channel that has it."""
+    samples = np.zeros((200_000, channels), np.float32)
+    samples[[132_300, 132_301], 0] = bad
+    if channels == 2:
+        samples[132_301:, 1] = -bad
     soundfile.write(tmp_path / "a.wav", samples, 44100, "FLOAT")
     with pytest.raises(ValueError, match=rf"sample 132300 of .*a\.wav, at 3 s, is {bad}; all must be finite"):
+        load_audio(tmp_path / "a.wav", RATE)
+
+
+@pytest.mark.filterwarnings("error")
+def test_channels_as_loud_as_can_be(tmp_path):
+    """Their sum is beyond float32, their mean is not; infinities of either sign are no NaN, as their sum is."""
+    loud = np.full((9, 2), 3e38, np.float32)
+    soundfile.write(tmp_path / "a.wav", loud, RATE, "FLOAT")
+    assert np.array_equal(load_audio(tmp_path / "a.wav", RATE).samples, loud[:, 0])
+    soundfile.write(tmp_path / "a.wav", [[np.inf, -np.inf]], RATE, "FLOAT")
+    with pytest.raises(ValueError, match=r"sample 0 of .*a\.wav, at 0 s, is inf; all must be finite"):
         load_audio(tmp_path / "a.wav", RATE)
 
 

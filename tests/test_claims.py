@@ -1,9 +1,17 @@
 """What `python -m bench.claims` measures for README, on a second of speech: that streams are pushed, and lines made."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+import torch
 
 from bench import claims
+from bench.lengths import new_lengths
 from xcodec_fast import StreamingXcodec
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory and cores as Linux tells them")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +50,7 @@ def test_exact_decoding(tiny, codes, pushed):
 
 
 def test_arithmetic(tiny, codes, pushed):
-    short, longer = _figures(claims.arithmetic(tiny, codes), "ms: ", " times")
+    short, longer = _figures(claims.arithmetic("tiny", tiny, codes), "ms: ", " times")
     assert 1 < longer[1] < short[1] < 3
     assert set(pushed) == {1, 8}
 
@@ -59,8 +67,33 @@ def test_long_files(tiny, speech):
     assert 0 < _figures([in_tiles], "at most ", " of full")[0][1] < 1e-5
 
 
-def test_times(tiny, speech):
-    assert all(took > 0 for _, took in _figures(claims.busy_cores(tiny, speech[:16000]), "takes ", " ms"))
+def test_busy_cores(tiny, speech, monkeypatch):
+    """Two numbers of threads alone, then beside a process a core, none of which is left."""
+    others, threads, before = [], [], torch.get_num_threads()
+    start, set_threads, times = subprocess.Popen, torch.set_num_threads, claims._push_times
+
+    def started(*arguments):
+        others.append(start(*arguments))
+        return others[-1]
+
+    def timed(*arguments):
+        threads.append((torch.get_num_threads(), sum(other.poll() is None for other in others)))
+        return times(*arguments)
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    monkeypatch.setattr(claims, "_push_times", timed)
+    lines = list(claims.busy_cores(tiny, speech[:16000]))
+    cores = len(os.sched_getaffinity(0))
+    assert threads == [(1, 0), (2, 0), (1, cores), (2, cores)]
+    assert [line.partition(":")[0] for line in lines] == [
+        f"{busy} busy processes, {count} threads" for count, busy in threads
+    ]
+    assert all(took > 0 for _, took in _figures(lines, "takes ", " ms"))
+    assert all(other.poll() is not None for other in others)
+    assert (torch.get_num_threads(), torch.set_num_threads) == (before, set_threads)
+
+
+def test_first_calls(tiny, speech):
     first, apart = claims.first_calls(tiny, speech[:16000])
     assert _figures([first], "takes ", " ms")[0][1] > 0
     assert "60 to 100 ms" in apart
@@ -74,7 +107,27 @@ def test_resamplers(tiny):
     ]
 
 
-def test_many_lengths(tiny):
-    lines = list(claims.many_lengths(tiny, 8))
-    assert [line.partition(":")[0] for line in lines] == ["ours", "ours, bounds of 256", "ours, bounds of 128", "eager"]
-    assert all(took > 0 for _, took in _figures(lines, "takes ", " ms"))
+def test_many_lengths(tiny, monkeypatch):
+    """Each case has its own environment, whatever the caller's is."""
+    bounds, asked, run = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"), [], subprocess.run
+
+    def noted(command, **more):
+        environment = [more["env"].get(name) for name in (*bounds, "XCODEC_FAST_BACKEND")]
+        asked.append((command[3], int(command[5]), environment))
+        return run(command, **more)
+
+    monkeypatch.setattr(subprocess, "run", noted)
+    for name in (*bounds, "XCODEC_FAST_BACKEND"):
+        monkeypatch.setenv(name, "triton")
+    lines = list(claims.many_lengths(tiny, 16))
+    assert asked == [
+        ("ours", 16, [None, None, None]),
+        ("ours", 16, ["256", "256", None]),
+        ("ours", 16, [None, None, "torch"]),
+        ("eager", 16, [None, None, None]),
+    ]
+    assert all(mb > 100 for _, mb in _figures(lines, "lengths ", ","))
+    assert all(took > 0 for words in ("length ", "turns ") for _, took in _figures(lines, words, " "))
+    lengths = new_lengths(400)
+    assert len(set(lengths)) == 400
+    assert 4000 <= min(lengths) < max(lengths) < 16000

@@ -5,10 +5,9 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 import soundfile
 
-from xcodec_fast import XcodecModel, cpu, load_codes, onednn
+from xcodec_fast import XcodecModel, load_codes
 from xcodec_fast.windows import Windows
 
 from .commands import ok, refused
@@ -112,24 +111,3 @@ def test_the_module_is_the_command_too(tone, tmp_path):
     )
     assert done.stderr == ""
     assert load_codes(tmp_path / "a.xcodec").info.frames == 50
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ru_maxrss in kB")
-@pytest.mark.skipif(cpu.library() is not onednn, reason="this CPU's linear layers are not oneDNN's")
-def test_clips_of_many_lengths_take_little_memory(tmp_path):
-    """Less than two thirds of what PyTorch's bounds, which one can still ask for, let it grow by."""
-    rng = np.random.default_rng(0)
-    for index, length in enumerate(rng.permutation(np.arange(4000, 16000, 120))):
-        soundfile.write(tmp_path / f"{index}.wav", 0.1 * rng.standard_normal(length), 16000)
-    with_usage = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    command = f"try: import xcodec_fast.cli as cli; {with_usage}; cli.main()\nfinally: {with_usage}"
-    neither = {name: value for name, value in os.environ.items() if name not in onednn.BOUNDS}
-    grown = []
-    for made, given in (("ours", {}), ("others", dict.fromkeys(onednn.BOUNDS, "1024"))):
-        arguments = [sys.executable, "-c", command, "encode", str(tmp_path), "--output-dir", str(tmp_path / made)]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=True, env=neither | given)
-        first, *_, last = done.stdout.split()
-        grown.append((int(last) - int(first)) / 1000)
-    print("grew by {:.0f} MB, with PyTorch's bounds by {:.0f}".format(*grown))
-    assert grown[0] < 2 / 3 * grown[1]

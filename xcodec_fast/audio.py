@@ -119,12 +119,14 @@ class AudioReader:
         import soundfile
 
         try:
-            block = self._file.read(self._block, dtype="float32", always_2d=True).mean(1)
+            block = self._file.read(self._block, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise ValueError(f"{self.path} is damaged: {_reason(error)}") from error
         self._ended = len(block) < self._block
-        if (bad := finite_length(block)) < len(block):
-            raise not_finite(str(self.path), block[bad], self.file_samples + bad, self.file_rate)
+        if (bad := finite_length(np.abs(block).max(1))) < len(block):
+            value = next(value for value in block[bad] if not np.isfinite(value))
+            raise not_finite(str(self.path), value, self.file_samples + bad, self.file_rate)
+        block = block.mean(1, dtype=np.float64).astype(np.float32)
         self.file_samples += len(block)
         if self._ended and self.file_samples == 0:
             raise ValueError(f"{self.path} holds no samples")
@@ -153,7 +155,8 @@ def finite_length(samples: np.ndarray) -> int:
 
 def not_finite(name: str, sample: float, index: int, rate: int) -> ValueError:
     """The error that says which sample, NaN or infinite, is not audio."""
-    return ValueError(f"sample {index} of {name}, at {index / rate:.6g} s, is {sample}; all must be finite")
+    at = f"{index / rate:.6f}".rstrip("0").removesuffix(".")
+    return ValueError(f"sample {index} of {name}, at {at} s, is {sample}; all must be finite")
 
 
 def too_short(reader: AudioReader) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from xcodec_fast import onednn, transcode
+from xcodec_fast import transcode
 from xcodec_fast.audio import AUDIO_SUFFIXES, check_audio_suffix
 from xcodec_fast.cli_evaluate import evaluation
 from xcodec_fast.cli_options import (
@@ -231,7 +231,6 @@ def _summary(codes: CodesInfo) -> str:
 def main() -> None:
     """Entry point of the `xcodec-fast` command. XCODEC_FAST_DEBUG=1 shows where an error comes from."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
-    onednn.keep_few()
     try:
         sys.exit(app(standalone_mode=False))
     except UsageError as error:

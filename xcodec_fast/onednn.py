@@ -6,7 +6,6 @@ at 125 instead of 52, a transposed convolution of 512 at 185 instead of 119 (tor
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -18,7 +17,6 @@ from xcodec_fast.derived import derived, joined
 from xcodec_fast.kernels import layouts
 
 _OPERATORS = ("_convolution_pointwise", "_linear_pointwise", "_reorder_convolution_weight", "_reorder_linear_weight")
-BOUNDS = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")  # environment variables: PyTorch's cache, oneDNN's
 _NO_ACTIVATION: tuple[Any, ...] = ("none", [], "")
 
 
@@ -28,16 +26,6 @@ def has(dtype: torch.dtype) -> bool:
     if not torch.backends.mkldnn.is_available() or not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
         return False
     return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def keep_few() -> None:
-    """Bounds what oneDNN keeps of what it compiles for each length, before it compiles anything; one's own bounds stay.
-
-    A call of the full-size model needs 60 to 100 of these, PyTorch's bounds are 1,024: encoding 400 clips of unequal
-    lengths by xcodec-tiny took resident memory from 293 MB to 1,038, with these bounds to 490, in no more time.
-    """
-    for name in BOUNDS:
-        os.environ.setdefault(name, "256")
 
 
 def linear(x: Tensor, weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
