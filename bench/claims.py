@@ -106,7 +106,7 @@ def resamplers(model: XcodecModel) -> Iterator[str]:
         yield "from {} Hz a resampler lags by {:.1f} ms, to it by {:.1f}".format(rate, *lag)
 
 
-def many_lengths(model: XcodecModel, clips: int) -> Iterator[str]:
+def many_lengths(model_name: str, model: XcodecModel, clips: int) -> Iterator[str]:
     """Memory and time where clips have unequal lengths, each case in a process of its own."""
     set_here = {name for _, given in _CASES.values() for name in given}
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def many_lengths(model: XcodecModel, clips: int) -> Iterator[str]:
             found = json.loads(done.stdout)
             before, early, late = found["mb"]
             yield (
-                f"{case}: {before:.0f} MB, after {clips // 8} clips of unequal lengths {early:.0f}, after {clips} "
+                f"{model_name}, {case}: {before:.0f} MB, after {clips // 8} clips of unequal lengths {early:.0f}, after {clips} "
                 f"{late:.0f}; encode of a new length {found['new_ms']:.0f} ms, of ten in turns {found['again_ms']:.0f}"
             )
 
@@ -179,7 +179,7 @@ def main() -> None:
     def lines() -> Iterator[str]:
         yield from first_calls(tiny, clip)
         yield from resamplers(tiny)
-        yield from many_lengths(tiny, 400)
+        yield from many_lengths("xcodec-tiny", tiny, 400)
         yield from busy_cores(tiny, clip)
         with torch.no_grad():
             codes = tiny.encode(clip[None, None]).audio_codes
@@ -190,6 +190,7 @@ def main() -> None:
             codes = full.encode(clip[None, None]).audio_codes
             yield from arithmetic("full-size", full, codes)
             yield from exact_decoding("full-size", full, codes)
+            yield from many_lengths("full-size", full, 96)
 
     for line in lines():
         print(f"- {line}", flush=True)

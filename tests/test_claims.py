@@ -119,7 +119,7 @@ def test_many_lengths(tiny, monkeypatch):
     monkeypatch.setattr(subprocess, "run", noted)
     for name in (*bounds, "XCODEC_FAST_BACKEND"):
         monkeypatch.setenv(name, "triton")
-    lines = list(claims.many_lengths(tiny, 16))
+    lines = list(claims.many_lengths("tiny", tiny, 16))
     assert asked == [
         ("ours", 16, [None, None, None]),
         ("ours", 16, ["256", "256", None]),
