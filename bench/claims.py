@@ -117,10 +117,11 @@ def many_lengths(model_name: str, model: XcodecModel, clips: int) -> Iterator[st
             done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_ROOT, env=env)
             found = json.loads(done.stdout)
             before, early, late = found["mb"]
-            yield (
-                f"{model_name}, {case}: {before:.0f} MB, after {clips // 8} clips of unequal lengths {early:.0f}, after {clips} "
-                f"{late:.0f}; encode of a new length {found['new_ms']:.0f} ms, of ten in turns {found['again_ms']:.0f}"
+            grown = (
+                f"{before:.0f} MB, after {clips // 8} clips of unequal lengths {early:.0f}, after {clips} {late:.0f}"
             )
+            took = f"of a new length {found['new_ms']:.0f} ms, of ten in turns {found['again_ms']:.0f}"
+            yield f"{model_name}, {case}: {grown}; encode {took}"
 
 
 def busy_cores(model: XcodecModel, clip: Tensor) -> Iterator[str]:
