@@ -188,13 +188,13 @@ def audio_writer(path: str | Path, sample_rate: int) -> Iterator[Callable[[np.nd
         file.write(np.clip(samples, -1, 1))
 
     with written_whole(path) as temporary:
-        way = f" at {sample_rate} Hz"  # what is wrong before anything is written
+        at_rate = f" at {sample_rate} Hz"  # which is to blame, until the file is open
         try:
             with soundfile.SoundFile(temporary, "w", sample_rate, 1, subtype, format=kind) as file:
-                way = ""
+                at_rate = ""
                 yield append
         except soundfile.LibsndfileError as error:
-            raise OSError(f"{path} cannot be written{way}: {_reason(error)}") from error
+            raise OSError(f"{path} cannot be written{at_rate}: {_reason(error)}") from error
 
 
 def save_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
