@@ -18,7 +18,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def memory_mb(field: str) -> float:
-    """Of this process: VmRSS, or VmHWM, the most since it was reset."""
+    """Of this process, in 1,000 KiB: VmRSS, or VmHWM, the most since it was reset."""
     found = re.search(rf"{field}:\s+(\d+) kB", _STATUS.read_text())
     assert found
     return int(found[1]) / 1000

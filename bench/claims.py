@@ -114,7 +114,7 @@ def many_lengths(model_name: str, model: XcodecModel, clips: int) -> Iterator[st
         for case, (name, given) in _CASES.items():
             env = {key: value for key, value in os.environ.items() if key not in set_here} | given
             command = [sys.executable, "-m", "bench.lengths", name, folder, str(clips)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=_ROOT, env=env)
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=_ROOT, env=env)
             found = json.loads(done.stdout)
             before, early, late = found["mb"]
             grown = (

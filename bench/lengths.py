@@ -1,7 +1,8 @@
 """Clips of many lengths, in a process of its own: `python -m bench.lengths ours|eager FOLDER CLIPS`.
 
 Prints a JSON object: mb, resident before, after an eighth of the clips, and after all (Linux); new_ms, the median
-`encode` of the last eighth, whose lengths had not come before; again_ms, that of ten lengths which come in turns.
+`encode` of the last eighth, whose lengths had not come before; again_ms, that of ten lengths which keep coming, in
+their third and fourth turn.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def _times_ms(model: Any, lengths: Iterable[int]) -> list[float]:
     return times
 
 
-def _run(name: str, folder: str, clips: int) -> dict[str, Any]:
+def measured(name: str, folder: str, clips: int) -> dict[str, Any]:
+    """What is printed of a checkpoint by ours or transformers' model."""
     package = importlib.import_module({"ours": "xcodec_fast", "eager": "transformers"}[name])
     model: Any = package.XcodecModel.from_pretrained(folder).eval()
     lengths, eighth = new_lengths(clips), clips // 8
@@ -53,9 +55,9 @@ def _run(name: str, folder: str, clips: int) -> dict[str, Any]:
     return {
         "mb": [before, early, late],
         "new_ms": statistics.median(times[-eighth:]),
-        "again_ms": statistics.median(again[2 * _RECURRING :]),
+        "again_ms": statistics.median(again[_TURNS // 2 * _RECURRING :]),
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps(_run(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(measured(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

@@ -24,7 +24,10 @@ PIECE = RATE // 100
 def main(path: str | Path) -> None:
     torch.set_num_threads(1)  # a second one would wait for its core where other work has it
     stream = StreamingXcodec(XcodecModel.from_pretrained("xcodec-tiny"), chunk_ms=80, sample_rate=RATE)
-    pcm = (load_audio(path, sample_rate=RATE).samples.clip(-1, 1) * 32767).astype(np.int16)
+    try:
+        pcm = (load_audio(path, sample_rate=RATE).samples.clip(-1, 1) * 32767).astype(np.int16)
+    except (OSError, ValueError) as error:
+        sys.exit(f"realtime.py: {error}")
 
     stream.push_codes(stream.push(np.zeros(RATE, np.int16)))  # the first calls are slower
     stream.reset()
@@ -53,7 +56,4 @@ def main(path: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1] if len(sys.argv) > 1 else SPEECH)
-    except (OSError, ValueError) as error:  # of the file
-        sys.exit(f"realtime.py: {error}")
+    main(sys.argv[1] if len(sys.argv) > 1 else SPEECH)

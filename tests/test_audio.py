@@ -102,17 +102,22 @@ def test_audio_that_cannot_be_written_leaves_nothing(tmp_path, name, samples, ra
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_is_full(tmp_path):
-    """A limit of the system stops the writing as a full disk does: it is no matter of the rate."""
+@pytest.mark.parametrize("suffix", _SUFFIXES)
+def test_a_disk_that_is_full(tmp_path, suffix, speech):
+    """A limit of the system stops the writing as a full disk does: at once, within, and at the last byte."""
     resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
-    try:
-        with pytest.raises(OSError, match=r"a\.wav cannot be written: the system refused it, as where a disk is full$"):
-            save_audio(tmp_path / "a.wav", np.zeros(RATE), RATE)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert list(tmp_path.iterdir()) == []
+    file, before = tmp_path / f"a.{suffix}", resource.getrlimit(resource.RLIMIT_FSIZE)
+    save_audio(file, speech[:RATE].numpy(), RATE)
+    size = file.stat().st_size
+    file.unlink()
+    for limit in (0, 20, size // 2, size - 1):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(OSError, match=rf"a\.{suffix} cannot be written: File too large$"):
+                save_audio(file, speech[:RATE].numpy(), RATE)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_in_the_middle_leaves_what_was_there(tmp_path):

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bench import claims
-from bench.lengths import new_lengths
+from bench import claims, lengths
 from xcodec_fast import StreamingXcodec
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory and cores as Linux tells them")
@@ -70,7 +70,7 @@ def test_long_files(tiny, speech):
 def test_busy_cores(tiny, speech, monkeypatch):
     """Two numbers of threads alone, then beside a process a core, none of which is left."""
     others, threads, before = [], [], torch.get_num_threads()
-    start, set_threads, times = subprocess.Popen, torch.set_num_threads, claims._push_times
+    start, times = subprocess.Popen, claims._push_times
 
     def started(*arguments):
         others.append(start(*arguments))
@@ -90,7 +90,7 @@ def test_busy_cores(tiny, speech, monkeypatch):
     ]
     assert all(took > 0 for _, took in _figures(lines, "takes ", " ms"))
     assert all(other.poll() is not None for other in others)
-    assert (torch.get_num_threads(), torch.set_num_threads) == (before, set_threads)
+    assert torch.get_num_threads() == before
 
 
 def test_first_calls(tiny, speech):
@@ -108,26 +108,56 @@ def test_resamplers(tiny):
 
 
 def test_many_lengths(tiny, monkeypatch):
-    """Each case has its own environment, whatever the caller's is."""
-    bounds, asked, run = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"), [], subprocess.run
+    """Each case has its own environment, whatever the caller's is, and its own line."""
+    bounds, asked = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"), []
 
-    def noted(command, **more):
-        environment = [more["env"].get(name) for name in (*bounds, "XCODEC_FAST_BACKEND")]
-        asked.append((command[3], int(command[5]), environment))
-        return run(command, **more)
+    def noted(command, env, **more):
+        asked.append((command[1:4], int(command[5]), [env.get(name) for name in (*bounds, "XCODEC_FAST_BACKEND")]))
+        return SimpleNamespace(stdout=f'{{"mb": [1, 2, 3], "new_ms": 4, "again_ms": {len(asked)}}}')
 
     monkeypatch.setattr(subprocess, "run", noted)
     for name in (*bounds, "XCODEC_FAST_BACKEND"):
         monkeypatch.setenv(name, "triton")
-    lines = list(claims.many_lengths("tiny", tiny, 16))
-    assert asked == [
-        ("ours", 16, [None, None, None]),
-        ("ours", 16, ["256", "256", None]),
-        ("ours", 16, [None, None, "torch"]),
-        ("eager", 16, [None, None, None]),
+    cases = ("ours", "ours, 256 kept", "ours, backend torch", "transformers")
+    assert list(claims.many_lengths("tiny", tiny, 16)) == [
+        f"tiny, {case}: 1 MB, after 2 clips of unequal lengths 2, after 16 3; "
+        f"encode of a new length 4 ms, of ten in turns {number}"
+        for number, case in enumerate(cases, 1)
     ]
-    assert all(mb > 100 for _, mb in _figures(lines, "lengths ", ","))
-    assert all(took > 0 for words in ("length ", "turns ") for _, took in _figures(lines, words, " "))
-    lengths = new_lengths(400)
-    assert len(set(lengths)) == 400
-    assert 4000 <= min(lengths) < max(lengths) < 16000
+    ours, eager = (["-m", "bench.lengths", name] for name in ("ours", "eager"))
+    assert asked == [
+        (ours, 16, [None, None, None]),
+        (ours, 16, ["256", "256", None]),
+        (ours, 16, [None, None, "torch"]),
+        (eager, 16, [None, None, None]),
+    ]
+
+
+def test_new_and_recurring_lengths(monkeypatch, tmp_path, tiny):
+    """The n-th clip takes n ms."""
+    seen, resident = [], iter((10, 20, 30))
+
+    def timed(_, lengths):
+        times = []
+        for length in lengths:
+            seen.append(length)
+            times.append(len(seen))
+        return times
+
+    monkeypatch.setattr(lengths, "_times_ms", timed)
+    monkeypatch.setattr(lengths, "memory_mb", lambda field: next(resident))
+    tiny.save_pretrained(tmp_path)
+    found = lengths.measured("ours", str(tmp_path), 16)
+    warm_up, new, again = seen[:1], seen[1:17], seen[17:]
+    assert warm_up == [16000]
+    assert len(set(new)) == 16
+    assert all(4000 <= length < 16000 for length in new)
+    assert again == 4 * new[:10]
+    assert found == {"mb": [10, 20, 30], "new_ms": 16.5, "again_ms": 47.5}
+
+
+def test_lengths_are_encoded(tiny):
+    """Of each length one time."""
+    given = lengths._times_ms(tiny, [4000, 16000])
+    assert len(given) == 2
+    assert min(given) > 0

@@ -37,3 +37,9 @@ def test_the_call_in_real_time(tmp_path):
     # Through 48 kHz, int16 and back: codes may differ where they are nearly tied.
     assert len(heard) == len(expected)
     assert np.corrcoef(heard, expected)[0, 1] > 0.9
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    command = [sys.executable, str(EXAMPLES / "realtime.py"), "absent.wav"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "realtime.py: absent.wav does not exist\n")

@@ -59,9 +59,13 @@ def test_a_mask():
             r"input_values\[1\] must have the shape \[T\], but has \[1, 9\]",
         ),
         ([torch.zeros(9), "b"], TypeError, r"input_values\[1\] must be a numpy array or a torch\.Tensor"),
-        ([np.zeros(9, dtype=np.int16)], ValueError, r"input_values\[0\] is torch\.int16, .* divide it by 32768"),
-        ([np.zeros(9, dtype=bool)], ValueError, r"input_values\[0\] is torch\.bool, but the model is"),
-        ([np.zeros(9, dtype=complex)], ValueError, r"input_values\[0\] is torch\.complex128, but the model is"),
+        (
+            [np.zeros(9, dtype=np.int16)],
+            ValueError,
+            r"input_values\[0\] is an array of int16, but must be one of floats",
+        ),
+        ([np.zeros(9, dtype=bool)], ValueError, r"input_values\[0\] is an array of bool"),
+        ([np.zeros(9, dtype=complex)], ValueError, r"input_values\[0\] is an array of complex128"),
         (
             [torch.zeros(9).double()],
             ValueError,

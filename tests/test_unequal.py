@@ -190,7 +190,7 @@ def test_bad_masks_of_codes(tiny, mask, error, words):
         ([torch.zeros(400), [0.0]], {}, TypeError, ["input_values[1]", "list"]),
         ([torch.zeros(400), torch.zeros(1, 400)], {}, ValueError, ["input_values[1]", "[1, 400]"]),
         ([torch.zeros(400).double()], {}, ValueError, ["input_values[0]", "float64"]),
-        ([np.zeros(400, np.int16)], {}, ValueError, ["input_values[0] is torch.int16", "divide it by 32768"]),
+        ([np.zeros(400, np.int16)], {}, ValueError, ["input_values[0] is an array of int16"]),
         ([torch.zeros(400), torch.zeros(79)], {}, ValueError, ["row 1", "79 samples", "80"]),
         ([torch.zeros(400), torch.full((400,), torch.inf)], {}, ValueError, ["400 NaN or infinite"]),
         ([torch.zeros(400)], {"padding_mask": torch.ones(1, 400)}, ValueError, ["padding_mask", "list"]),

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from xcodec_fast.whole import check_readable, files_below, written_whole
+from xcodec_fast.whole import Sink, check_readable, files_below, written_whole
 from xcodec_fast.words import counted
 
 # soundfile and soxr are imported where they are used: a machine that only encodes tensors may lack them.
@@ -186,15 +186,17 @@ def audio_writer(path: str | Path, sample_rate: int) -> Iterator[Callable[[np.nd
         if not np.isfinite(samples).all():
             raise ValueError(f"{path} cannot be written: some samples are NaN or infinite")
         file.write(np.clip(samples, -1, 1))
+        sink.check()
 
-    with written_whole(path) as temporary:
-        at_rate = f" at {sample_rate} Hz"  # which is to blame, until the file is open
+    with written_whole(path) as temporary, temporary.open("w+b", buffering=0) as raw:
+        sink = Sink(raw)
         try:
-            with soundfile.SoundFile(temporary, "w", sample_rate, 1, subtype, format=kind) as file:
-                at_rate = ""
+            with soundfile.SoundFile(sink, "w", sample_rate, 1, subtype, format=kind) as file:
                 yield append
         except soundfile.LibsndfileError as error:
-            raise OSError(f"{path} cannot be written{at_rate}: {_reason(error)}") from error
+            sink.check()
+            raise OSError(f"{path} cannot be written at {sample_rate} Hz: {_reason(error)}") from error
+        sink.check()
 
 
 def save_audio(path: str | Path, samples: np.ndarray, sample_rate: int) -> None:
@@ -225,5 +227,4 @@ def check_rate(sample_rate: Any) -> None:
 
 def _reason(error: Exception) -> str:
     """What the library says, without the temporary or repeated path that it puts before."""
-    said = getattr(error, "error_string", str(error)).removeprefix("Error : ")
-    return "the system refused it, as where a disk is full" if said == "System error." else said
+    return getattr(error, "error_string", str(error)).removeprefix("Error : ")

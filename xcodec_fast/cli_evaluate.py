@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -45,7 +46,7 @@ def evaluation(
     force: Force = False,
 ) -> None:
     """Distances of what a model decodes from what it was given, per bandwidth, and the use of its codebooks."""
-    named = [clip for path in audio for clip in (audio_files(path) if path.is_dir() else [path])]
+    named = [clip for path in audio for clip in (audio_files(path) if os.path.isdir(path) else [path])]
     paths = [*{path.resolve(): path for path in named}.values()]
     if output is not None:
         check_writable(output)

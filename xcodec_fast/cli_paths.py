@@ -28,11 +28,13 @@ def pair_paths(
         pairs = [_single(paths)]
     else:
         check_output_dir(output_dir)
-        pairs = [pair for path in paths for pair in _into(path, output_dir, suffix, suffixes)]
+        pairs = [pair for path in dict.fromkeys(paths) for pair in _into(path, output_dir, suffix, suffixes)]
     for output, times in Counter(output for _, output in pairs).items():
         if times > 1:
             sources = ", ".join(str(source) for source, target in pairs if target == output)
-            raise ValueError(f"{output} would be written {times} times, from {sources}: give them one by one")
+            raise ValueError(
+                f"{output} would be written {times} times, from {sources}: give each another output or --output-dir"
+            )
     require_no_input([output for _, output in pairs], [source for source, _ in pairs])
     if len(pairs) == 1:
         require_free(pairs[0][1], force)
@@ -74,7 +76,7 @@ def _single(paths: Sequence[Path]) -> tuple[Path, Path]:
 
 
 def _into(path: Path, output_dir: Path, suffix: str, suffixes: Sequence[str]) -> list[tuple[Path, Path]]:
-    if not path.is_dir():
+    if not os.path.isdir(path):  # Path.is_dir raises where a folder above may not be entered
         return [(path, output_dir / path.with_suffix(suffix).name)]
     made = output_dir.resolve()
     within = path.resolve() in made.parents

@@ -74,7 +74,9 @@ def _from_clips(clips: Sequence[Any], like: Tensor) -> Rows:
         name = f"input_values[{index}]"
         require_array(clip, name)
         if isinstance(clip, np.ndarray):
-            clip = torch.from_numpy(clip).to(like if clip.dtype.kind == "f" else like.device)
+            if clip.dtype.kind != "f":
+                raise ValueError(f"{name} is an array of {clip.dtype}, but must be one of floats, in [-1, 1]")
+            clip = torch.from_numpy(clip.astype(np.float64 if clip.itemsize > 4 else np.float32)).to(like)
         if clip.ndim != 1:
             raise ValueError(f"{name} must have the shape [T], but has {list(clip.shape)}")
         checks.check_like(clip, name, like)

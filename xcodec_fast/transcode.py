@@ -53,8 +53,8 @@ def encode_file(
         mono: mix several channels down.
         progress: told how far it is.
 
-    Raises FileNotFoundError and ValueError as `AudioReader` and `model.encode` do, and on a window not above 0 or
-    together with streaming.
+    Raises FileNotFoundError and ValueError as `AudioReader` and `model.encode` do, and on a window not above 0, of
+    2^32 frames or more, or together with streaming.
     """
     require_model(model)
     config, hop = model.config, model.config.hop_length
@@ -100,10 +100,10 @@ def _windows(
     if isinstance(seconds, str) or not 0 < seconds < float("inf"):
         raise ValueError(f"window is {seconds!r}, but must be a number of seconds above 0, 'auto' or None")
     frame_rate = Fraction(model.config.sample_rate, model.config.hop_length)
-    if seconds * frame_rate >= 1 << 32:
-        raise ValueError(f"window is {seconds!r} s, but must be below 2^32 frames of {float(1000 / frame_rate):g} ms")
     # By the decimal digits: 8.06 s are 403 frames of 20 ms, but 403.00000000000006 in floats.
     chunk, context = (math.ceil(Fraction(str(value)) * frame_rate) for value in (seconds, CONTEXT_SECONDS))
+    if chunk >= 1 << 32:
+        raise ValueError(f"window is {seconds!r} s, but must be below 2^32 frames of {float(1000 / frame_rate):g} ms")
     return Windows(chunk, context, context)
 
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 
@@ -33,6 +34,33 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         raise OSError(f"{path} cannot be written: {error.strerror}") from error
 
 
+class Sink:
+    """A file for soundfile to write, which keeps the system's first error, such as that of a full disk, for `check`.
+
+    libsndfile has no words for it, and loses it in formats that write their end when they are closed.
+    """
+
+    def __init__(self, file: FileIO) -> None:
+        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """All of it, or, from an error on, nothing; soundfile is told that all was."""
+        done = 0
+        try:
+            while self._error is None and done < len(data):
+                done += self._file.write(data[done:])
+        except OSError as error:
+            self._error = error
+        return len(data)
+
+    def check(self) -> None:
+        """Raises the first error."""
+        if self._error is not None:
+            raise self._error
+
+
 def check_writable(path: str | Path) -> None:
     """Raises OSError where `path` has no folder, or is something else than a file."""
     path = Path(path)
@@ -45,12 +73,11 @@ def check_writable(path: str | Path) -> None:
 def check_readable(path: str | Path) -> None:
     """Raises FileNotFoundError where `path` is no regular file: a pipe would be waited for without end.
 
-    Raises PermissionError where it may not be read.
+    Raises the system's OSError where it cannot be opened.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is not a file" if Path(path).exists() else f"{path} does not exist")
-    if not os.access(path, os.R_OK):
-        raise PermissionError(f"{path} cannot be read: permission denied")
+    Path(path).open("rb").close()
 
 
 def make_folder(path: Path) -> None:
@@ -62,5 +89,13 @@ def make_folder(path: Path) -> None:
 
 
 def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """The files in a folder and those within that end in one of these suffixes, in any case; sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    """The files in a folder and those within that end in one of these suffixes, in any case; sorted.
+
+    Raises the system's OSError where one of the folders cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = (Path(inner, name) for inner, _, names in os.walk(folder, onerror=refuse) for name in names)
+    return sorted(path for path in found if path.suffix.lower() in suffixes and path.is_file())
