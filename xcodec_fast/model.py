@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ class XcodecModel(PretrainedModel):
 
     def encode(
         self,
-        input_values: Tensor | Sequence[Tensor],
+        input_values: Tensor | Sequence[Tensor | np.ndarray],
         bandwidth: float | None = None,
         return_dict: bool | None = None,
         *,
@@ -73,7 +74,7 @@ class XcodecModel(PretrainedModel):
 
         Args:
             input_values: `[B, 1, T]` of samples at `config.sample_rate` Hz, of the model's dtype; or a list of clips
-                `[T]`, each encoded as it is.
+                `[T]`, tensors or numpy arrays, each encoded as it is.
             bandwidth: kbps, one of `config.target_bandwidths`, None for the last; sets Q.
             return_dict: False for the bare tensor; None for `config.return_dict`.
             padding_mask: `[B, T]` as the feature extractor gives it: ones, then zeros. A row is its ones' samples,
@@ -133,7 +134,7 @@ class XcodecModel(PretrainedModel):
 
     def forward(
         self,
-        input_values: Tensor | Sequence[Tensor],
+        input_values: Tensor | Sequence[Tensor | np.ndarray],
         audio_codes: Tensor | None = None,
         bandwidth: float | None = None,
         *,
