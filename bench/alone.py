@@ -9,11 +9,14 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_ROOT = Path(__file__).parent.parent
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -24,14 +27,25 @@ def memory_mb(field: str) -> float:
     return int(found[1]) / 1000
 
 
+def apart(module: str, *arguments: Any, env: Mapping[str, str] | None = None) -> Any:
+    """The JSON that `python -m bench.MODULE ARGUMENTS` prints."""
+    command = [sys.executable, "-m", f"bench.{module}", *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=_ROOT, env=env)
+    return json.loads(done.stdout)
+
+
+def model_class(name: str) -> Any:
+    """Ours or transformers' XcodecModel, imported now: transformers imports what it has only when asked."""
+    return importlib.import_module({"ours": "xcodec_fast", "eager": "transformers"}[name]).XcodecModel
+
+
 def _run(name: str, folder: str, call: str, seconds: int) -> dict[str, float]:
     started = time.perf_counter()
-    package = importlib.import_module({"ours": "xcodec_fast", "eager": "transformers"}[name])
-    model_class = package.XcodecModel  # transformers imports what it has only when asked
+    chosen = model_class(name)
     import torch
 
     imported = time.perf_counter()
-    model: Any = model_class.from_pretrained(folder).eval()
+    model: Any = chosen.from_pretrained(folder).eval()
     loaded = time.perf_counter()
     generator = torch.Generator().manual_seed(0)
     given = {

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from .alone import apart
 from .contenders import Models
 from .timing import GPU, INTERPRETED
 
@@ -27,11 +26,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _alone(*arguments: Any) -> dict[str, float]:
-    command = [sys.executable, "-m", "bench.alone", *map(str, arguments)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout)
-
-
 def test_import(record_process):
     """In turns with `import torch`, which is part of it."""
     seconds: dict[str, list[float]] = {"import xcodec_fast": [], "import torch": []}
@@ -45,7 +39,7 @@ def test_import(record_process):
 
 
 def test_cold_start(record_process, folder):
-    rounds = [{name: _alone(name, folder, "encode", 1) for name in ("ours", "eager")} for _ in range(3)]
+    rounds = [{name: apart("alone", name, folder, "encode", 1) for name in ("ours", "eager")} for _ in range(3)]
     for part in ("import_s", "load_s", "call_s"):
         ours, eager = (statistics.median(each[name][part] for each in rounds) for name in ("ours", "eager"))
         case = {"import_s": "import", "load_s": "from_pretrained", "call_s": "first encode of 1 s"}[part]
@@ -56,5 +50,5 @@ def test_cold_start(record_process, folder):
     ("call", "seconds"), [("decode", 60), ("encode", 60), pytest.param("decode", 600, marks=pytest.mark.slow)]
 )
 def test_memory(record_process, folder, call, seconds):
-    ours, eager = (_alone(name, folder, call, seconds)["peak_mb"] for name in ("ours", "eager"))
+    ours, eager = (apart("alone", name, folder, call, seconds)["peak_mb"] for name in ("ours", "eager"))
     record_process(f"{call} {seconds} s, memory", f"{ours:.0f} MB", f"{eager:.0f} MB", f"{eager / ours:.1f}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import statistics
 import subprocess
@@ -26,12 +25,12 @@ from xcodec_fast.seeding import seeded_model
 from xcodec_fast.tiles import decode_tiles
 from xcodec_fast.transcode import encode_file
 
+from .alone import apart
 from .machine import header
 from .speech import RATE, speech_clip
 
 CHUNKS_MS = (20, 40, 80, 160, 500)
 FRAME_MS = 20
-_ROOT = Path(__file__).parent.parent
 _RATES = (48000, 44100, 8000)
 _CASES: dict[str, tuple[str, dict[str, str]]] = {
     "ours": ("ours", {}),
@@ -45,8 +44,9 @@ _BUSY = "import os\nwhile os.getppid() == {}: pass"  # ends with this process
 @torch.no_grad()
 def exact_decoding(name: str, model: XcodecModel, codes: Tensor) -> Iterator[str]:
     """How far a stream's audio is from `decode`'s."""
+    model = copy.deepcopy(model)  # the caller's stays what it is
     for dtype in (torch.float32, torch.float64):
-        model = copy.deepcopy(model).to(dtype)
+        model.to(dtype)
         whole = model.decode(codes).audio_values
         farthest = max(_farthest(whole, _streamed(model, codes, chunk_ms=chunk)) for chunk in (20, 160, 500))
         yield f"{name}, {dtype}: exact decoding is {farthest / whole.abs().max().item():.1e} of the peak from decode"
@@ -113,9 +113,7 @@ def many_lengths(model_name: str, model: XcodecModel, clips: int) -> Iterator[st
         model.save_pretrained(folder)
         for case, (name, given) in _CASES.items():
             env = {key: value for key, value in os.environ.items() if key not in set_here} | given
-            command = [sys.executable, "-m", "bench.lengths", name, folder, str(clips)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=_ROOT, env=env)
-            found = json.loads(done.stdout)
+            found = apart("lengths", name, folder, clips, env=env)
             before, early, late = found["mb"]
             grown = (
                 f"{before:.0f} MB, after {clips // 8} clips of unequal lengths {early:.0f}, after {clips} {late:.0f}"
@@ -182,16 +180,15 @@ def main() -> None:
         yield from resamplers(tiny)
         yield from many_lengths("xcodec-tiny", tiny, 400)
         yield from busy_cores(tiny, clip)
-        with torch.no_grad():
-            codes = tiny.encode(clip[None, None]).audio_codes
-            yield from decoding_in_windows(tiny, codes)
-            yield from long_files(tiny, clip, 120)
-            yield from exact_decoding("xcodec-tiny", tiny, codes)
-            full = seeded_model(XcodecConfig(), clip[None, None], seed=0)
-            codes = full.encode(clip[None, None]).audio_codes
-            yield from arithmetic("full-size", full, codes)
-            yield from exact_decoding("full-size", full, codes)
-            yield from many_lengths("full-size", full, 96)
+        codes = tiny.encode(clip[None, None]).audio_codes
+        yield from decoding_in_windows(tiny, codes)
+        yield from long_files(tiny, clip, 120)
+        yield from exact_decoding("xcodec-tiny", tiny, codes)
+        full = seeded_model(XcodecConfig(), clip[None, None], seed=0)
+        codes = full.encode(clip[None, None]).audio_codes
+        yield from arithmetic("full-size", full, codes)
+        yield from exact_decoding("full-size", full, codes)
+        yield from many_lengths("full-size", full, 96)
 
     for line in lines():
         print(f"- {line}", flush=True)

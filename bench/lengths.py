@@ -7,7 +7,6 @@ their third and fourth turn.
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
 import statistics
@@ -18,7 +17,7 @@ from typing import Any
 
 import torch
 
-from .alone import memory_mb
+from .alone import memory_mb, model_class
 
 _SAMPLES = (4000, 16000)  # 0.25 to 1 s
 _RECURRING, _TURNS = 10, 4
@@ -42,8 +41,7 @@ def _times_ms(model: Any, lengths: Iterable[int]) -> list[float]:
 
 def measured(name: str, folder: str, clips: int) -> dict[str, Any]:
     """What is printed of a checkpoint by ours or transformers' model."""
-    package = importlib.import_module({"ours": "xcodec_fast", "eager": "transformers"}[name])
-    model: Any = package.XcodecModel.from_pretrained(folder).eval()
+    model: Any = model_class(name).from_pretrained(folder).eval()
     lengths, eighth = new_lengths(clips), clips // 8
     _times_ms(model, [_SAMPLES[1]])  # packs weights
     before = memory_mb("VmRSS")

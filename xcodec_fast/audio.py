@@ -194,7 +194,6 @@ def audio_writer(path: str | Path, sample_rate: int) -> Iterator[Callable[[np.nd
             with soundfile.SoundFile(sink, "w", sample_rate, 1, subtype, format=kind) as file:
                 yield append
         except soundfile.LibsndfileError as error:
-            sink.check()
             raise OSError(f"{path} cannot be written at {sample_rate} Hz: {_reason(error)}") from error
         sink.check()
 

@@ -33,6 +33,7 @@ from xcodec_fast.cli_options import (
     as_streaming,
     as_window,
     check_fit,
+    input_files,
 )
 from xcodec_fast.cli_paths import pair_paths
 from xcodec_fast.cli_report import report
@@ -175,10 +176,7 @@ def info(name: Annotated[str, typer.Argument(metavar="FILE_OR_MODEL")]) -> None:
 @app.command()
 def demo(
     audio: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="AUDIO", readable=False, help="Any file that soundfile reads; a speech clip if left out."
-        ),
+        Path | None, input_files("AUDIO", "Any file that soundfile reads; a speech clip if left out.")
     ] = None,
     output_dir: Annotated[Path, typer.Option(help="Where the files go; created.")] = Path("demo"),
 ) -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor
 
 from xcodec_fast.audio import audio_files, load_audio
-from xcodec_fast.cli_options import Force, Model, Mono, OnDevice
+from xcodec_fast.cli_options import Force, Model, Mono, OnDevice, input_files
 from xcodec_fast.cli_paths import require_free, require_no_input
 from xcodec_fast.cli_work import Device, Models, as_line, printable, progress_bar
 from xcodec_fast.evaluation import Evaluation, evaluate
@@ -38,7 +38,7 @@ _PACKAGES = {"stoi": "pystoi", "pesq_wb": "pesq"}
 
 
 def evaluation(
-    audio: Annotated[list[Path], typer.Argument(metavar="AUDIO", readable=False, help="Clips, and folders of them.")],
+    audio: Annotated[list[Path], input_files("AUDIO", "Clips, and folders of them.")],
     model: Model = "xcodec-tiny",
     output: Annotated[Path | None, typer.Option(help="Write all figures, clip by clip, as JSON.")] = None,
     device: OnDevice = Device.auto,

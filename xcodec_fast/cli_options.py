@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,13 +16,13 @@ from xcodec_fast.container import CodesSuffix
 from xcodec_fast.model import XcodecModel
 from xcodec_fast.windows import StreamSettings
 
-# Whether an input can be read shows when its turn comes: one that cannot does not keep the others from theirs.
-Paths = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="INPUT OUTPUT", readable=False, help="Or any number of files and folders, with --output-dir."
-    ),
-]
+
+def input_files(metavar: str, text: str) -> Any:
+    """An argument of files to read, which shows when their turn comes: typer would refuse them all because of one."""
+    return typer.Argument(metavar=metavar, readable=False, help=text)
+
+
+Paths = Annotated[list[Path], input_files("INPUT OUTPUT", "Or any number of files and folders, with --output-dir.")]
 OutputDir = Annotated[Path | None, typer.Option(help="Write an output for each input into this folder; created.")]
 Suffix = Annotated[
     CodesSuffix | None, typer.Option(help="Of the outputs in --output-dir.", show_default=CodesSuffix.xcodec.value)

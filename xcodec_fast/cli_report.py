@@ -17,7 +17,18 @@ from rich.table import Table
 
 from xcodec_fast.audio import load_audio
 from xcodec_fast.checks import chosen_bandwidth
-from xcodec_fast.cli_options import Bandwidth, Force, Model, Mono, OnDevice, Threads, as_typed, check_fit, wrong_option
+from xcodec_fast.cli_options import (
+    Bandwidth,
+    Force,
+    Model,
+    Mono,
+    OnDevice,
+    Threads,
+    as_typed,
+    check_fit,
+    input_files,
+    wrong_option,
+)
 from xcodec_fast.cli_paths import check_output_dir, require_free
 from xcodec_fast.cli_work import Device, Models, printable, progress_bar
 from xcodec_fast.streaming_plot import plot_streaming
@@ -29,12 +40,7 @@ _WIDEST = 1000  # a table's line stays one line, however narrow the terminal is
 
 
 def report(
-    audio: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="AUDIO", readable=False, help="Clips; each is encoded at once too, so they are best short."
-        ),
-    ],
+    audio: Annotated[list[Path], input_files("AUDIO", "Clips; each is encoded at once too, so they are best short.")],
     model: Model = "xcodec-tiny",
     output_dir: Annotated[Path | None, typer.Option(help="Write JSON and a picture into this folder; created.")] = None,
     chunk_ms: Annotated[str, typer.Option(metavar="MS,...", help="Chunks to try.")] = "20,40,80,160",

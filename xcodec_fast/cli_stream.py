@@ -27,6 +27,7 @@ from xcodec_fast.cli_options import (
     as_settings,
     as_typed,
     check_fit,
+    input_files,
     wrong_option,
 )
 from xcodec_fast.cli_work import Device, Models
@@ -46,9 +47,7 @@ class Emit(StrEnum):
 
 
 def stream(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", readable=False, help="Raw PCM too; stdin if left out.")
-    ] = None,
+    file: Annotated[Path | None, input_files("FILE", "Raw PCM too; stdin if left out.")] = None,
     model: Model = "xcodec-tiny",
     input_rate: Annotated[
         int | None,

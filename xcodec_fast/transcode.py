@@ -20,7 +20,7 @@ from xcodec_fast.container import check_model, clip_codes, require_clip
 from xcodec_fast.model import XcodecModel, require_model
 from xcodec_fast.tiles import decode_tiles
 from xcodec_fast.twin import stream_codes, window_cuts
-from xcodec_fast.windows import StreamSettings, Window, Windows
+from xcodec_fast.windows import StreamSettings, Window, Windows, check_frames
 
 AT_ONCE_SECONDS = 60  # the longest file that is encoded at once
 WINDOW_SECONDS = 20
@@ -99,11 +99,10 @@ def _windows(
     seconds = WINDOW_SECONDS if window == "auto" else window
     if isinstance(seconds, str) or not 0 < seconds < float("inf"):
         raise ValueError(f"window is {seconds!r}, but must be a number of seconds above 0, 'auto' or None")
-    frame_rate = Fraction(model.config.sample_rate, model.config.hop_length)
+    frame_ms = model.config.frame_ms
     # By the decimal digits: 8.06 s are 403 frames of 20 ms, but 403.00000000000006 in floats.
-    chunk, context = (math.ceil(Fraction(str(value)) * frame_rate) for value in (seconds, CONTEXT_SECONDS))
-    if chunk >= 1 << 32:
-        raise ValueError(f"window is {seconds!r} s, but must be below 2^32 frames of {float(1000 / frame_rate):g} ms")
+    chunk, context = (math.ceil(1000 * Fraction(str(value)) / frame_ms) for value in (seconds, CONTEXT_SECONDS))
+    check_frames(f"window is {seconds!r} s", chunk, frame_ms)
     return Windows(chunk, context, context)
 
 

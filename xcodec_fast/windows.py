@@ -113,6 +113,11 @@ def in_frames(name: str, ms: float, frame_ms: Fraction) -> int:
     frames = Fraction(float(ms)) / frame_ms
     if abs(frames - round(frames)) > 1e-6 or (ms and not round(frames)):  # a frame may be 13.33... ms
         raise ValueError(f"{name} is {ms} ms, but must be a multiple of the frame, {float(frame_ms):g} ms")
-    if round(frames) >= 1 << 32:
-        raise ValueError(f"{name} is {ms} ms, but must be below 2^32 frames of {float(frame_ms):g} ms")
+    check_frames(f"{name} is {ms} ms", round(frames), frame_ms)
     return round(frames)
+
+
+def check_frames(given: str, frames: int, frame_ms: Fraction) -> None:
+    """What is `given`, such as "window is 20 s", must be below 2^32 frames."""
+    if frames >= 1 << 32:
+        raise ValueError(f"{given}, but must be below 2^32 frames of {float(frame_ms):g} ms")
